@@ -1,0 +1,44 @@
+# `make etl` runs the job on the sample data; `make test` runs the suite (about 2 minutes);
+# `make test-all` adds what takes longer. Everything needed is installed into .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+.venv/uv:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@touch $@
+
+.venv/runtime: requirements.txt | .venv/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	@touch $@
+
+.venv/dev: requirements-dev.txt requirements.txt | .venv/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	@touch $@ .venv/runtime
+
+etl: .venv/runtime  ## run the job on the sample data into lake/
+	cd src && ../$(BIN)/python scripts/etl.py
+
+test: .venv/dev lint  ## lint, types and the fast tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: .venv/dev lint  ## everything that runs on this machine
+	$(BIN)/python -m pytest
+
+lint: .venv/dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/dev  ## let ruff rewrite the code
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+clean:  ## remove what was built, not the lake
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache
+
+.PHONY: help etl test test-all lint format clean

@@ -1,0 +1,33 @@
+"""The few kinds of error; each carries the exit code that `main` leaves with."""
+
+from __future__ import annotations
+
+
+class ClicklakeError(Exception):
+    """What went wrong, where, and what to do about it, in words for the user."""
+
+    exit_code = 1
+
+
+class ConfigError(ClicklakeError):
+    """A wrong flag or configuration value."""
+
+    exit_code = 2
+
+
+class AccessError(ClicklakeError):
+    """Credentials or permissions do not allow what is needed."""
+
+    exit_code = 3
+
+
+class InputError(ClicklakeError):
+    """The input cannot be trusted as it is; nothing was published."""
+
+    exit_code = 4
+
+
+class LeaseHeldError(ClicklakeError):
+    """Another run is writing this lake."""
+
+    exit_code = 5
