@@ -74,6 +74,26 @@ def _bucket(value: str) -> str:
     return value
 
 
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,18}[a-z0-9]", value):
+        raise ValueError("2 to 20 of a-z, 0-9 and '-', a letter first")
+    return value
+
+
+def _list(pattern: str, meaning: str) -> Check:
+    def check(value: str) -> tuple[str, ...]:
+        items = tuple(item.strip() for item in value.split(",") if item.strip())
+        if not all(re.fullmatch(pattern, item) for item in items):
+            raise ValueError(f"{meaning}, separated by commas")
+        return items
+
+    return check
+
+
+_instance_types = _list(r"[a-z][a-z0-9-]*\.[a-z0-9]+", "EC2 instance types")
+_subnets = _list(r"subnet-[0-9a-f]+", "subnet ids")
+
+
 def _key(default: Any, check: Check = _text, *, secret: bool = False) -> Any:
     return field(default=default, metadata={"check": check}, repr=not secret)
 
@@ -118,6 +138,25 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """What `deploy.py` launches on EMR, and how long it waits for it."""
+
+    name: str = _key("clicklake", _name)
+    region: str = _key("")
+    release: str = _key("emr-spark-8.1.0")
+    primary_types: tuple[str, ...] = _key(("m7g.xlarge", "m6g.xlarge"), _instance_types)
+    worker_types: tuple[str, ...] = _key(("m7g.2xlarge", "m6g.2xlarge"), _instance_types)
+    core_nodes: int = _key(1, _whole(1))
+    task_nodes: int = _key(2, _whole(0))
+    worker_disk_gb: int = _key(64, _whole(10))
+    subnets: tuple[str, ...] = _key((), _subnets)
+    timeout_minutes: int = _key(360, _whole(1))
+    idle_minutes: int = _key(60, _whole(1))
+    poll_seconds: int = _key(10, _whole(1))
+    log_wait_seconds: int = _key(300, _whole(0))
+
+
+@dataclass(frozen=True)
 class Config:
     """A validated configuration."""
 
@@ -126,6 +165,7 @@ class Config:
     datalake: DataLake = DataLake()
     sources: Sources = Sources()
     job: Job = Job()
+    cluster: Cluster = Cluster()
     path: Path | None = None
     warnings: tuple[str, ...] = ()
 
@@ -136,6 +176,7 @@ _SECTIONS: dict[str, type] = {
     "DATALAKE": DataLake,
     "SOURCES": Sources,
     "JOB": Job,
+    "CLUSTER": Cluster,
 }
 
 

@@ -31,3 +31,15 @@ class LeaseHeldError(ClicklakeError):
     """Another run is writing this lake."""
 
     exit_code = 5
+
+
+class ConflictError(ClicklakeError):
+    """A name is taken by somebody else, or a bucket lies in another region."""
+
+    exit_code = 4
+
+
+class CapacityError(ClicklakeError):
+    """A quota is used up, or AWS has no machine to give."""
+
+    exit_code = 5
