@@ -80,17 +80,17 @@ def _name(value: str) -> str:
     return value
 
 
-def _list(pattern: str, meaning: str) -> Check:
+def _list(pattern: str, meaning: str, minimum: int = 0) -> Check:
     def check(value: str) -> tuple[str, ...]:
         items = tuple(item.strip() for item in value.split(",") if item.strip())
-        if not all(re.fullmatch(pattern, item) for item in items):
+        if len(items) < minimum or not all(re.fullmatch(pattern, item) for item in items):
             raise ValueError(f"{meaning}, separated by commas")
         return items
 
     return check
 
 
-_instance_types = _list(r"[a-z][a-z0-9-]*\.[a-z0-9]+", "EC2 instance types")
+_instance_types = _list(r"[a-z][a-z0-9-]*\.[a-z0-9]+", "EC2 instance types", minimum=1)
 _subnets = _list(r"subnet-[0-9a-f]+", "subnet ids")
 
 

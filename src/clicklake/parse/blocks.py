@@ -1,0 +1,119 @@
+"""Blocks of whole lines, and where each line stands in its block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+MAX_RECORD = 1 << 20  # bytes, without the line end
+BOM = b"\xef\xbb\xbf"
+
+# A line is never held longer than this: its end may still be CR LF.
+_KEPT = MAX_RECORD + 2
+
+
+def without_bom(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes without a byte order mark at their start."""
+    head = b""
+    chunks = iter(chunks)
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= len(BOM):
+            break
+    yield head.removeprefix(BOM)
+    yield from chunks
+
+
+def blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Regroup chunks of bytes into blocks that end with a line end (the last one may not).
+
+    A line of more than `MAX_RECORD` bytes is cut, still too long to be taken for a record, so
+    that no input makes a block larger than a chunk and a record.
+    """
+    tail = b""  # the line that is not finished yet
+    for chunk in chunks:
+        end = chunk.rfind(b"\n") + 1
+        if not end:
+            tail = (tail + chunk[:_KEPT])[:_KEPT]
+            continue
+        first = chunk.find(b"\n")
+        if len(tail) + first > _KEPT:
+            yield (tail + chunk[:first])[:_KEPT] + chunk[first:end]
+        else:
+            yield tail + chunk[:end] if tail else chunk[:end]
+        tail = chunk[end : end + _KEPT]
+    if tail:
+        yield tail
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines. `starts` and `ends` are each line's span, its line end left out."""
+
+    data: bytes
+
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        """Where each line begins, and the end of the data: one more than there are lines."""
+        newlines = np.flatnonzero(np.frombuffer(self.data, np.uint8) == 10) + 1
+        ends_open = len(self.data) > (newlines[-1] if len(newlines) else 0)
+        edges = [np.zeros(1, np.int64), newlines]
+        return np.concatenate([*edges, [len(self.data)]] if ends_open else edges)
+
+    @property
+    def starts(self) -> np.ndarray:
+        return self.offsets[:-1]
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        raw = np.frombuffer(self.data, np.uint8)
+        ends = self.offsets[1:].copy()
+        if len(ends) == 0:
+            return ends
+        ends -= raw[ends - 1] == 10
+        has_end = ends < self.offsets[1:]
+        before = np.maximum(ends - 1, 0)
+        return ends - (has_end & (ends > self.starts) & (raw[before] == 13))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lines(self) -> pa.Array:
+        """The lines with their line ends, without a copy. Not checked to be UTF-8."""
+        offsets = pa.py_buffer(self.offsets.astype(np.int32))
+        return pa.Array.from_buffers(
+            pa.string(), len(self), [None, offsets, pa.py_buffer(self.data)]
+        )
+
+    def proven(self, matches: np.ndarray) -> np.ndarray:
+        """`matches` less the lines that are too long or not UTF-8."""
+        short = (self.ends - self.starts) <= MAX_RECORD
+        if self.data.isascii():
+            return matches & short
+        try:
+            self.lines.validate(full=True)
+        except pa.ArrowInvalid:
+            return matches & short & self._valid_utf8()
+        return matches & short
+
+    def _valid_utf8(self) -> np.ndarray:
+        lines = self.data.split(b"\n")[: len(self)]
+        return np.fromiter((is_utf8(line) for line in lines), bool, len(self))
+
+
+def is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def as_text(record: bytes) -> str:
+    r"""A record as text to keep: bytes that are not UTF-8 are written `\xNN`."""
+    return record[:MAX_RECORD].decode("utf-8", errors="backslashreplace")

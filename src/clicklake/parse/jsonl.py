@@ -1,0 +1,194 @@
+"""JSON lines: one object a line, RFC 8259 to the letter."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json
+
+from clicklake.parse.blocks import Block
+from clicklake.parse.records import (
+    Columns,
+    Records,
+    combine,
+    is_blank,
+    selected,
+    structural_fault,
+    text_array,
+)
+
+MAX_DEPTH = 512
+
+KEYS = ("ts", "url", "environment", "user_id")
+
+_WS = r"[ \t]*"
+_CHAR = r'[^"\\\x00-\x1f]'
+_STRING = f'"{_CHAR}*"'
+_NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+_SCALAR = f"(?:{_STRING}|{_NUMBER}|true|false|null)"
+_ID_FORMS = (
+    (r"(?:-?(?:0|[1-9][0-9]{0,17})|null)", pa.int64()),
+    (rf"(?:{_STRING}|null)", pa.string()),
+)
+
+
+def _other_than(words: Sequence[str]) -> str:
+    """An expression for every string without escapes that is none of `words`."""
+    prefixes = {word[:end] for word in words for end in range(len(word) + 1)}
+    forms = []
+    for prefix in sorted(prefixes):
+        goes_on = "".join(sorted({p[len(prefix)] for p in prefixes if p[:-1] == prefix and p}))
+        forms.append(rf'{prefix}[^{goes_on}"\\\x00-\x1f]{_CHAR}*')
+        if prefix not in words:
+            forms.append(prefix)
+    return "(?:" + "|".join(forms) + ")"
+
+
+def _flat_object(user_id: str) -> str:
+    """An expression for a line that holds one object of scalars, our keys with our types."""
+    colon = f"{_WS}:{_WS}"
+    text = f'"(?:ts|url|environment)"{colon}(?:{_STRING}|null)'
+    other = f'"{_other_than(KEYS)}"{colon}{_SCALAR}'
+    member = f'(?:{text}|"user_id"{colon}{user_id}|{other})'
+    members = f"(?:{member}(?:{_WS},{_WS}{member})*)"
+    return rf"\A{_WS}\{{{_WS}{members}{_WS}\}}{_WS}\r?\n?\z"
+
+
+_FAST = [(_flat_object(form), type_) for form, type_ in _ID_FORMS]
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+
+
+def read(block: Block) -> Records:
+    """The records of a block. Columns: `KEYS` as text, and `user_id` as text or int64."""
+    left = np.ones(len(block), bool)
+    parts: list[Columns] = []
+    lines = []
+    for pattern, id_type in _FAST:
+        if not left.any():
+            break
+        matches = pc.match_substring_regex(block.lines, pattern).to_numpy(zero_copy_only=False)
+        mask = block.proven(matches & left)
+        columns = _fast_columns(block, mask, id_type) if mask.any() else None
+        if columns is not None:
+            parts.append(columns)
+            lines.append(np.flatnonzero(mask))
+            left &= ~mask
+    odd, odd_lines, broken = _odd(block, left)
+    parts.append(odd)
+    lines.append(odd_lines)
+    at = np.concatenate(lines)
+    return Records(columns=_merge(parts), first=at, last=at, broken=broken)
+
+
+def _merge(parts: list[Columns]) -> Columns:
+    """One column each; user ids become text unless all of them are numbers."""
+    filled = [part for part in parts if len(part["user_id"])] or parts[-1:]
+    if len({part["user_id"].type for part in filled}) > 1:
+        for part in filled:
+            part["user_id"] = part["user_id"].cast(pa.string())
+    return {key: combine([part[key] for part in filled]) for key in KEYS}
+
+
+def _fast_columns(block: Block, mask: np.ndarray, id_type: pa.DataType) -> Columns | None:
+    """The lines' columns by pyarrow; None where it refuses them (a key that is repeated)."""
+    data = selected(block, mask)
+    types = {key: id_type if key == "user_id" else pa.string() for key in KEYS}
+    try:
+        table = pa.json.read_json(
+            pa.BufferReader(data),
+            read_options=pa.json.ReadOptions(use_threads=False, block_size=max(data.size, 1)),
+            parse_options=pa.json.ParseOptions(
+                explicit_schema=pa.schema(list(types.items())), unexpected_field_behavior="ignore"
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    return {key: combine(table[key].chunks) for key in KEYS}
+
+
+def _odd(block: Block, mask: np.ndarray) -> tuple[Columns, np.ndarray, list[tuple[int, int, str]]]:
+    """The lines that pyarrow does not take, one by one."""
+    values: list[dict[str, str | None]] = []
+    lines: list[int] = []
+    broken: list[tuple[int, int, str]] = []
+    for line in np.flatnonzero(mask).tolist():
+        record = block.data[int(block.starts[line]) : int(block.ends[line])]
+        if is_blank(record):
+            continue
+        reason = structural_fault(record)
+        value = None if reason else loads(record.decode("utf-8"))
+        if isinstance(value, dict):
+            values.append({key: _as_text(value.get(key), key) for key in KEYS})
+            lines.append(line)
+        else:
+            broken.append((line, line, reason or str(value)))
+    columns = {key: text_array([value[key] for value in values]) for key in KEYS}
+    return columns, np.array(lines, np.int64), broken
+
+
+def _as_text(value: Any, key: str) -> str | None:
+    """A value as the text that its column is checked by; null where it can be none."""
+    if isinstance(value, _Whole) and key == "user_id":
+        return str(value.digits)
+    return value if isinstance(value, str) else None
+
+
+class _Whole:
+    """A whole number as its digits: of any size, and not to be taken for a text."""
+
+    def __init__(self, digits: str) -> None:
+        self.digits = digits
+
+
+def loads(record: str) -> dict[str, Any] | str:
+    """The object that a record holds, or the reason why it holds none."""
+    if _too_deep(record) or _has_lone_surrogate(record):
+        return "malformed_json"
+    try:
+        value = _DECODER.decode(record)
+    except ValueError:
+        return "malformed_json"
+    return value if isinstance(value, dict) else "not_an_object"
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)
+
+
+_DECODER = json.JSONDecoder(parse_int=_Whole, parse_float=_Whole, parse_constant=_refuse)
+
+
+def _too_deep(record: str) -> bool:
+    """Whether values are nested deeper than `MAX_DEPTH` (RFC 8259, 9 allows a limit)."""
+    if record.count("[") + record.count("{") <= MAX_DEPTH:
+        return False
+    depth = deepest = 0
+    for match in _STRING_OR_BRACKET.finditer(record):
+        if match.group() in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif match.group() in "]}":
+            depth -= 1
+    return deepest > MAX_DEPTH
+
+
+def _has_lone_surrogate(record: str) -> bool:
+    """Whether an escape names half a surrogate pair, anywhere in the record."""
+    if "\\u" not in record:
+        return False
+    high_ends_at = -1  # where a high surrogate's escape ended that still lacks its low one
+    for match in _ESCAPE.finditer(record):
+        code = int(match.group(1) or "0", 16)
+        if high_ends_at >= 0 and not (0xDC00 <= code <= 0xDFFF and match.start() == high_ends_at):
+            return True
+        if high_ends_at < 0 and 0xDC00 <= code <= 0xDFFF:
+            return True
+        high_ends_at = match.end() if 0xD800 <= code <= 0xDBFF else -1
+    return high_ends_at >= 0

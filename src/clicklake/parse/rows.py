@@ -1,0 +1,214 @@
+"""Every record's fate: a typed row, a reason to be quarantined, or filtered out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from clicklake.parse import csv, fields, jsonl, urls
+from clicklake.parse.blocks import Block, as_text
+from clicklake.parse.crawlers import is_crawler
+from clicklake.parse.records import Columns, Records
+from clicklake.schemas import CLICKSTREAM, PAGE_VIEWS, USER_UPDATES
+
+FILTERED = "filtered"  # a fate, not a reason: a row of another environment
+
+PRODUCTION = "production"
+USER_UPDATES_LAYOUT = csv.Layout(
+    5,
+    {name: at for at, name in enumerate(("updated_at", "user_id", "email", "name", "environment"))},
+)
+
+Checks = list[tuple[str, np.ndarray]]
+TimeRange = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a source is read: its format, its rows' schema, and the check of its fields."""
+
+    name: str
+    format: Literal["csv", "jsonl"]
+    schema: pa.Schema
+    check: Callable[[Columns, TimeRange], tuple[Columns, Checks]]
+    layout: csv.Layout | None = None  # None: the file's header has it
+    names: tuple[str, ...] = ()  # the columns that a header must have
+
+
+@dataclass(frozen=True)
+class Rejects:
+    """Quarantined records: line (from 0, in the block), reason and text."""
+
+    lines: list[int]
+    reasons: list[str]
+    raws: list[str]
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a block held. `read` counts the records; `rest` belongs before the next block."""
+
+    rows: pa.RecordBatch
+    rejects: Rejects
+    read: int
+    filtered: int
+    rest: bytes
+
+
+def parse(
+    source: Source,
+    data: bytes,
+    time_range: TimeRange,
+    layout: csv.Layout | None = None,
+    *,
+    multiline: bool = False,
+    final: bool = True,
+) -> Parsed:
+    """The rows of a block of whole lines. `layout`: of this file, where a header gives it."""
+    block = Block(data)
+    if source.format == "jsonl":
+        records = jsonl.read(block)
+    else:
+        known = layout or source.layout
+        if known is None:
+            raise ValueError("a source with a header needs the file's layout")
+        records = csv.read(block, known, multiline=multiline, final=final)
+    return _decide(source, block, records, time_range)
+
+
+def _decide(source: Source, block: Block, records: Records, time_range: TimeRange) -> Parsed:
+    columns, checks = source.check(records.columns, time_range)
+    fates = np.full(len(records.first), -1)
+    for code in range(len(checks) - 1, -1, -1):  # so that the first check that fails stands
+        fates[checks[code][1]] = code
+    kept = fates < 0
+    filtered = sum(
+        int((fates == k).sum()) for k, (name, _) in enumerate(checks) if name == FILTERED
+    )
+    refused = [
+        (int(records.first[at]), int(records.last[at]), checks[fates[at]][0])
+        for at in np.flatnonzero(~kept)
+        if checks[fates[at]][0] != FILTERED
+    ]
+    batch = pa.RecordBatch.from_arrays(
+        [columns[field.name].cast(field.type) for field in source.schema], schema=source.schema
+    )
+    return Parsed(
+        rows=batch if kept.all() else batch.filter(pa.array(kept)),
+        rejects=_rejects(block, records.broken + refused),
+        read=len(records.first) + len(records.broken),
+        filtered=filtered,
+        rest=records.rest,
+    )
+
+
+def _rejects(block: Block, refused: list[tuple[int, int, str]]) -> Rejects:
+    raws = [
+        as_text(block.data[int(block.starts[first]) : int(block.ends[last])])
+        for first, last, _ in refused
+    ]
+    return Rejects([first for first, _, _ in refused], [reason for *_, reason in refused], raws)
+
+
+def _environment(values: pa.Array) -> Checks:
+    environment = fields.text(values)
+    other = pc.fill_null(pc.not_equal(environment, PRODUCTION), False)
+    return [
+        ("missing_environment", fields.is_null(environment)),
+        (FILTERED, other.to_numpy(zero_copy_only=False)),
+    ]
+
+
+def _time(times: np.ndarray, time_range: TimeRange) -> Checks:
+    first, after = time_range
+    return [
+        ("invalid_time", times == fields.INVALID),
+        ("time_out_of_range", (times < first) | (times >= after)),
+    ]
+
+
+def _user_updates(raw: Columns, time_range: TimeRange) -> tuple[Columns, Checks]:
+    times = fields.iso_time(fields.text(raw["updated_at"]))
+    user_id = fields.whole_number(raw["user_id"])
+    email = fields.text(raw["email"])
+    columns = {
+        "updated_at": fields.timestamps(times),
+        "user_id": user_id,
+        "email": email,
+        "name": fields.text(raw["name"]),
+    }
+    return columns, [
+        *_environment(raw["environment"]),
+        ("invalid_user_id", fields.is_null(user_id)),
+        *_time(times, time_range),
+        ("invalid_email", ~fields.is_email(email)),
+    ]
+
+
+def _page_views(raw: Columns, time_range: TimeRange) -> tuple[Columns, Checks]:
+    times = fields.iso_time(fields.text(raw["ts"]))
+    user_id = fields.whole_number(raw["user_id"])
+    url = fields.text(raw["url"])
+    columns = {"ts": fields.timestamps(times), "user_id": user_id, "url": url}
+    return columns, [
+        *_environment(raw["environment"]),
+        ("invalid_user_id", fields.is_null(user_id)),
+        ("missing_url", fields.is_null(url)),
+        *_time(times, time_range),
+    ]
+
+
+def _clickstream(raw: Columns, time_range: TimeRange) -> tuple[Columns, Checks]:
+    times = fields.unix_time(fields.text(raw["time"]))
+    trimmed = {name: fields.text(values) for name, values in raw.items() if name != "time"}
+    width, height = fields.screen(trimmed["screen_resolution"])
+    columns = {
+        **trimmed,
+        "time": fields.timestamps(times),
+        **urls.parts(pc.fill_null(trimmed["url"], "")),
+        "screen_width": width,
+        "screen_height": height,
+        "is_crawler": is_crawler(trimmed["browser"], trimmed["os"]),
+    }
+    return columns, [
+        ("missing_visitor", fields.is_null(trimmed["anonymous_user_id"])),
+        ("missing_url", fields.is_null(trimmed["url"])),
+        *_time(times, time_range),
+    ]
+
+
+def _nullable(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_nullable(True) for field in schema])
+
+
+# A clickstream row before the engine has labelled and sessionised it.
+CLICKS = _nullable(
+    pa.schema(
+        [
+            *(CLICKSTREAM.schema.field(name) for name in CLICKSTREAM.key),
+            *(CLICKSTREAM.schema.field(name) for name in ("host", "path", *urls.UTM)),
+            *(CLICKSTREAM.schema.field(name) for name in ("screen_width", "screen_height")),
+            pa.field("is_crawler", pa.bool_()),
+        ]
+    )
+)
+
+SOURCES = {
+    source.name: source
+    for source in (
+        Source(
+            USER_UPDATES.name,
+            "csv",
+            _nullable(USER_UPDATES.schema),
+            _user_updates,
+            USER_UPDATES_LAYOUT,
+        ),
+        Source(PAGE_VIEWS.name, "jsonl", _nullable(PAGE_VIEWS.schema), _page_views),
+        Source(CLICKSTREAM.name, "csv", CLICKS, _clickstream, names=CLICKSTREAM.key),
+    )
+}

@@ -1,0 +1,75 @@
+"""URL parts (RFC 3986, appendix B) and campaign parameters of a column of URLs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+UTM = ("utm_source", "utm_medium", "utm_campaign")
+
+_PARTS = (
+    r"(?s)\A(?:[^:/?#]+:)?(?://(?P<authority>[^/?#]*))?"
+    r"(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?"
+)
+_PLAIN_HOST = r"\A[a-z0-9._-]+\z"
+
+
+def parts(urls: pa.Array) -> dict[str, pa.Array]:
+    """Columns host, path, utm_source, utm_medium and utm_campaign of URLs without null."""
+    encoded = urls.dictionary_encode()
+    distinct = pc.extract_regex(encoded.dictionary, _PARTS)
+    path, query = pc.struct_field(distinct, "path"), pc.struct_field(distinct, "query")
+    columns = {
+        "host": _odd_by_one(pc.struct_field(distinct, "authority"), _PLAIN_HOST, host),
+        "path": pc.if_else(pc.equal(path, ""), "/", path),
+        **{name: _parameter(query, name) for name in UTM},
+    }
+    return {name: values.take(encoded.indices) for name, values in columns.items()}
+
+
+def _odd_by_one(values: pa.Array, plain: str, convert: Callable[[str], str | None]) -> pa.Array:
+    """`convert` on the values that are not `plain`, which stand for themselves."""
+    is_plain = pc.match_substring_regex(values, plain)
+    odd = values.filter(pc.invert(is_plain)).to_pylist()
+    if not odd:
+        return values
+    converted = pa.array([convert(value) for value in odd], pa.string())
+    return pc.replace_with_mask(values, pc.invert(is_plain), converted)
+
+
+def host(authority: str) -> str | None:
+    """The host of an authority, lower case, without user, password and port."""
+    name = authority.rpartition("@")[2]
+    if name.startswith("[") and "]" in name:
+        name = name[: name.index("]") + 1]
+    else:
+        name = name.partition(":")[0]
+    return name.lower() or None
+
+
+def _parameter(queries: pa.Array, name: str) -> pa.Array:
+    """The first value of a parameter that is not empty."""
+    found = pc.extract_regex(queries, rf"(?s)(?:\A|&){name}=(?P<value>[^&]+)")
+    value = pc.struct_field(found, "value")
+    value = pc.if_else(found.is_valid(), value, pa.scalar(None, pa.string()))
+    needs_decoding = pc.fill_null(pc.match_substring_regex(value, r"[%+ \t]"), False)
+    odd = queries.filter(needs_decoding).to_pylist()
+    if not odd:
+        return value
+    decoded = pa.array([parameter(query, name) for query in odd], pa.string())
+    return pc.replace_with_mask(value, needs_decoding, decoded)
+
+
+def parameter(query: str, name: str) -> str | None:
+    """The first value of `name` in a query that is not empty once decoded and trimmed."""
+    for pair in query.split("&"):
+        key, _, value = pair.partition("=")
+        if key == name:
+            raw = unquote_to_bytes(value.replace("+", " "))
+            decoded = raw.decode("utf-8", errors="replace").strip(" \t")
+            if decoded:
+                return decoded
+    return None

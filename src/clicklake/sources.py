@@ -1,0 +1,362 @@
+"""The three sources as a Spark Python Data Source over the pure parser.
+
+The data source `clicklake_logs` yields one row per event (`parse.rows.SOURCES[...].schema`) and
+besides them, with all event columns null, one row per quarantined record (`_file`, `_start`,
+`_line`, `_reason`, `_raw`) and one per split with what was counted in it (`_summary`, JSON).
+`_line` counts from 1 at the split's start; `line_bases` turns it into a line of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
+from pyspark.sql.types import StructType
+
+from clicklake.errors import AccessError, ClicklakeError
+from clicklake.parse import csv, rows
+from clicklake.parse.blocks import blocks, without_bom
+from clicklake.parse.fields import time_range
+from clicklake.parse.records import is_blank
+from clicklake.storage import CHUNK, FileInfo, Storage, open_storage
+
+COMPRESSION = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+
+META = pa.schema(
+    [
+        ("_file", pa.string()),
+        ("_start", pa.int64()),
+        ("_line", pa.int64()),
+        ("_reason", pa.string()),
+        ("_raw", pa.string()),
+        ("_summary", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A part of a file that begins and ends with a line, or a whole file."""
+
+    file: FileInfo
+    start: int
+    end: int
+
+
+@dataclass
+class SplitSummary:
+    """What was found in a split. `digest` is of the bytes as they are stored."""
+
+    file: str
+    start: int
+    end: int
+    lines: int = 0
+    read: int = 0
+    filtered: int = 0
+    quarantined: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    months: list[tuple[int, int]] = field(default_factory=list)
+    digest: str = ""
+    ends_with_newline: bool = True
+    unknown_columns: list[str] = field(default_factory=list)
+    refused: str | None = None  # why the whole file cannot be trusted
+    denied: bool = False  # … because it may not be read
+
+
+def landing_schema(source: str) -> pa.Schema:
+    """The columns of a source's rows, and those of quarantine and summaries."""
+    return pa.schema([*rows.SOURCES[source].schema, *META])
+
+
+def compression(path: str) -> str | None:
+    """pyarrow's name of a file's compression, by its ending."""
+    return next((name for end, name in COMPRESSION.items() if path.lower().endswith(end)), None)
+
+
+def line_bases(summaries: Iterable[SplitSummary]) -> dict[tuple[str, int], int]:
+    """How many lines of its file come before each split, by file and start."""
+    bases: dict[tuple[str, int], int] = {}
+    lines: dict[str, int] = {}
+    for split in sorted(summaries, key=lambda split: (split.file, split.start)):
+        bases[split.file, split.start] = lines.get(split.file, 0)
+        lines[split.file] = bases[split.file, split.start] + split.lines
+    return bases
+
+
+class LogSource(DataSource):
+    """`spark.read.format("clicklake_logs")`, with options made by `options`."""
+
+    @classmethod
+    def name(cls) -> str:
+        return "clicklake_logs"
+
+    def schema(self) -> StructType:
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        return from_arrow_schema(landing_schema(self.options["source"]))
+
+    def reader(self, schema: StructType) -> LogReader:
+        return LogReader(self.options)
+
+
+def options(
+    source: str,
+    root: str,
+    files: Sequence[FileInfo],
+    *,
+    as_of: date,
+    multiline: bool = False,
+    split_bytes: int = 64 << 20,
+) -> dict[str, str]:
+    """The options of a read: plain text, as both engines carry them."""
+    return {
+        "source": source,
+        "root": root,
+        "files": json.dumps([[info.path, info.size, info.version] for info in files]),
+        "as_of": as_of.isoformat(),
+        "multiline": str(multiline and rows.SOURCES[source].format == "csv"),
+        "split_bytes": str(split_bytes),
+    }
+
+
+class LogReader(DataSourceReader):
+    """Plans splits and reads them; all state is plain, so that it travels to any worker."""
+
+    def __init__(self, given: dict[str, str]) -> None:
+        self.source = given["source"]
+        self.root = given["root"]
+        self.files = [FileInfo(*info) for info in json.loads(given["files"])]
+        self.as_of = date.fromisoformat(given["as_of"])
+        self.multiline = given["multiline"] == "True"
+        self.split_bytes = int(given["split_bytes"])
+
+    def partitions(self) -> Sequence[InputPartition]:
+        storage = open_storage(self.root)
+        splits = chain.from_iterable(self._splits(storage, info) for info in self.files)
+        return [InputPartition(group) for group in _packed(splits, self.split_bytes)]
+
+    def _splits(self, storage: Storage, info: FileInfo) -> Iterator[Split]:
+        whole = self.multiline or compression(info.path) or info.size <= self.split_bytes * 3 // 2
+        start = 0
+        while not whole and info.size - start > self.split_bytes * 3 // 2:
+            end = _line_start(storage, info, start + self.split_bytes)
+            yield Split(info, start, end)
+            start = end
+        if start < info.size:
+            yield Split(info, start, info.size)
+
+    def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
+        for split in partition.value:
+            yield from self._read_split(split)
+
+    def _read_split(self, split: Split) -> Iterator[pa.RecordBatch]:
+        summary = SplitSummary(split.file.path, split.start, split.end)
+        try:
+            yield from self._rows(split, summary)
+        except _RefusedError as error:
+            summary.refused = str(error)
+        except ClicklakeError as error:
+            summary.refused = str(error).partition(": ")[2] or str(error)
+            summary.denied = isinstance(error, AccessError)
+        yield self._batch({"_summary": [json.dumps(asdict(summary))]})
+
+    def _rows(self, split: Split, summary: SplitSummary) -> Iterator[pa.RecordBatch]:
+        source = rows.SOURCES[self.source]
+        storage = open_storage(self.root)
+        stored = _Tap(storage.chunks(split.file, split.start, split.end))
+        text = _decompressed(stored, split.file.path)
+        layout = self._layout(storage, split) if source.names else None
+        header_done = layout is None or split.start > 0
+        rest = b""
+        for block, final in _with_final(blocks(without_bom(text) if split.start == 0 else text)):
+            data, skipped = block, 0
+            if not header_done:
+                data, skipped, header_done = _without_header(block)
+                summary.lines += skipped
+            parsed = rows.parse(
+                source,
+                rest + data,
+                time_range(self.as_of),
+                layout.layout if layout else None,
+                multiline=self.multiline,
+                final=final,
+            )
+            yield from self._account(parsed, summary, rest_before=rest, data=data)
+            rest = parsed.rest
+            summary.ends_with_newline = block.endswith(b"\n")
+        if layout:
+            summary.unknown_columns = layout.unknown
+        summary.digest = stored.digest()
+
+    def _account(
+        self, parsed: rows.Parsed, summary: SplitSummary, *, rest_before: bytes, data: bytes
+    ) -> Iterator[pa.RecordBatch]:
+        base = summary.lines - rest_before.count(b"\n")
+        summary.lines += data.count(b"\n")
+        summary.read += parsed.read
+        summary.filtered += parsed.filtered
+        summary.quarantined += len(parsed.rejects.lines)
+        for reason in parsed.rejects.reasons:
+            summary.reasons[reason] = summary.reasons.get(reason, 0) + 1
+        if parsed.rejects.lines:
+            count = len(parsed.rejects.lines)
+            yield self._batch(
+                {
+                    "_file": [summary.file] * count,
+                    "_start": [summary.start] * count,
+                    "_line": [base + line + 1 for line in parsed.rejects.lines],
+                    "_reason": parsed.rejects.reasons,
+                    "_raw": parsed.rejects.raws,
+                }
+            )
+        if parsed.rows.num_rows:
+            summary.months = sorted({*summary.months, *_months(parsed.rows)})
+            yield self._batch({}, parsed.rows)
+
+    def _layout(self, storage: Storage, split: Split) -> _Header | None:
+        """The file's header, read from its start whichever split this is."""
+        source = rows.SOURCES[self.source]
+        text = _decompressed(_Tap(storage.chunks(split.file)), split.file.path)
+        for block in blocks(without_bom(text)):
+            for line in block.split(b"\n"):
+                record = line.removesuffix(b"\r")
+                if not is_blank(record):
+                    try:
+                        return _Header(*csv.header(record, source.names))
+                    except ValueError as error:
+                        raise _RefusedError(str(error)) from None
+        return _Header(csv.Layout(len(source.names), {}), [])
+
+    def _batch(
+        self, meta: dict[str, list[Any]], events: pa.RecordBatch | None = None
+    ) -> pa.RecordBatch:
+        """A batch of the landing schema: events, or rows about them."""
+        schema = landing_schema(self.source)
+        count = events.num_rows if events else len(next(iter(meta.values())))
+        given = dict(zip(events.schema.names, events.columns, strict=True)) if events else {}
+        columns = [
+            given.get(column.name)
+            if column.name in given
+            else pa.array(meta[column.name], column.type)
+            if column.name in meta
+            else pa.nulls(count, column.type)
+            for column in schema
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+@dataclass(frozen=True)
+class _Header:
+    layout: csv.Layout
+    unknown: list[str]
+
+
+class _RefusedError(Exception):
+    """The whole file cannot be trusted."""
+
+
+def _packed(splits: Iterable[Split], target: int) -> Iterator[list[Split]]:
+    """Groups of splits of about `target` bytes, so that small files do not cost a task each."""
+    group: list[Split] = []
+    size = 0
+    for split in splits:
+        if group and size + split.end - split.start > target:
+            yield group
+            group, size = [], 0
+        group.append(split)
+        size += split.end - split.start
+    if group:
+        yield group
+
+
+def _line_start(storage: Storage, info: FileInfo, at: int) -> int:
+    """Where the first line begins that begins at `at` or later."""
+    step = 1 << 16
+    for begin in range(at - 1, info.size, step):
+        for chunk in storage.chunks(info, begin, min(begin + step, info.size)):
+            newline = chunk.find(b"\n")
+            if newline >= 0:
+                return begin + newline + 1
+    return info.size
+
+
+class _Tap(io.RawIOBase):
+    """Bytes in chunks as a file, and the digest of what went through."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._hash = hashlib.sha256()
+        self._left = b""
+
+    def __iter__(self) -> Iterator[bytes]:  # type: ignore[override]
+        for chunk in self._chunks:
+            self._hash.update(chunk)
+            yield chunk
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._left:
+            chunk = next(self._chunks, b"")
+            self._hash.update(chunk)
+            self._left = chunk
+        size = len(self._left) if size < 0 else size
+        taken, self._left = self._left[:size], self._left[size:]
+        return taken
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def _decompressed(stored: _Tap, path: str) -> Iterator[bytes]:
+    """The bytes of a file as text has them. A damaged compressed file is refused."""
+    kind = compression(path)
+    if kind is None:
+        yield from stored
+        return
+    try:
+        with pa.CompressedInputStream(pa.PythonFile(stored, mode="r"), kind) as stream:
+            while chunk := stream.read(CHUNK):
+                yield chunk
+    except (OSError, EOFError) as error:
+        raise _RefusedError(f"its {kind} data is damaged or cut short ({error})") from None
+
+
+def _with_final(items: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Every item, and whether it is the last."""
+    previous: bytes | None = None
+    for item in items:
+        if previous is not None:
+            yield previous, False
+        previous = item
+    if previous is not None:
+        yield previous, True
+
+
+def _without_header(block: bytes) -> tuple[bytes, int, bool]:
+    """A block without its blank lines and header at its start; how many lines went; if found."""
+    at = lines = 0
+    while at < len(block):
+        end = block.find(b"\n", at) + 1 or len(block)
+        record = block[at:end].removesuffix(b"\n").removesuffix(b"\r")
+        at, lines = end, lines + 1
+        if not is_blank(record):
+            return block[at:], lines, True
+    return b"", lines, False
+
+
+def _months(events: pa.RecordBatch) -> set[tuple[int, int]]:
+    """The UTC months of the events' times."""
+    times = next(column for column in events.columns if pa.types.is_timestamp(column.type))
+    months = np.unique(times.to_numpy(zero_copy_only=False).astype("datetime64[M]").astype(int))
+    return {(1970 + int(month) // 12, int(month) % 12 + 1) for month in months}
