@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from clicklake.errors import ConfigError
 
@@ -94,6 +95,29 @@ _instance_types = _list(r"[a-z][a-z0-9-]*\.[a-z0-9]+", "EC2 instance types", min
 _subnets = _list(r"subnet-[0-9a-f]+", "subnet ids")
 
 
+def _folder(value: str) -> str:
+    return _location(value) if value else value
+
+
+def _database(value: str) -> str:
+    if value.lower() in ("", "none"):
+        return value.lower()
+    parts = urlsplit(value)
+    if parts.scheme in ("duckdb", "sqlite") and not parts.netloc and parts.path.strip("/"):
+        return value
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ValueError("duckdb:///FILE, sqlite:///FILE, postgresql://USER@HOST/NAME or none")
+    if parts.password or "password" in parse_qs(parts.query):
+        raise ValueError("without a password, which belongs into PGPASSWORD or ~/.pgpass")
+    return value
+
+
+def _schema(value: str) -> str:
+    if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,62}", value):
+        raise ValueError("1 to 63 of a-z, 0-9 and '_', no digit first, not beginning with pg_")
+    return value
+
+
 def _key(default: Any, check: Check = _text, *, secret: bool = False) -> Any:
     return field(default=default, metadata={"check": check}, repr=not secret)
 
@@ -157,6 +181,26 @@ class Cluster:
 
 
 @dataclass(frozen=True)
+class Database:
+    """Where each run's tables are published; an empty URL is DuckDB beside a local lake."""
+
+    url: str = _key("", _database, secret=True)
+    staging_url: str = _key("", _database, secret=True)
+    schema: str = _key("public", _schema)
+
+
+@dataclass(frozen=True)
+class Csv:
+    """The CSV exports; an empty FOLDER is `csv` in the lake."""
+
+    enabled: bool = _key(True, _flag)
+    folder: str = _key("", _folder)
+    neutralise_formulas: bool = _key(True, _flag)
+    gzip: bool = _key(False, _flag)
+    split_mb: int = _key(0, _whole(0))
+
+
+@dataclass(frozen=True)
 class Config:
     """A validated configuration."""
 
@@ -166,6 +210,8 @@ class Config:
     sources: Sources = Sources()
     job: Job = Job()
     cluster: Cluster = Cluster()
+    database: Database = Database()
+    csv: Csv = Csv()
     path: Path | None = None
     warnings: tuple[str, ...] = ()
 
@@ -177,6 +223,8 @@ _SECTIONS: dict[str, type] = {
     "SOURCES": Sources,
     "JOB": Job,
     "CLUSTER": Cluster,
+    "DATABASE": Database,
+    "CSV": Csv,
 }
 
 
@@ -287,10 +335,16 @@ def _hint(name: str, known: Any) -> str:
 
 def _resolve(section: str, key: str, value: str, where: Path | None) -> str:
     """A relative path in the file is meant from the file's own folder."""
-    is_path = section == "DATALAKE" and value.strip() and "://" not in value
-    if is_path and where is not None:
-        return str((where.parent / Path(value.strip()).expanduser()).resolve())
-    return value
+    if section == "DATABASE":
+        pattern = r"((?:duckdb|sqlite):///)([^/].*)"
+    elif section == "DATALAKE" or (section, key) == ("CSV", "folder"):
+        pattern = r"()((?!.*://).+)"
+    else:
+        return value
+    found = re.fullmatch(pattern, value.strip())
+    if found is None or where is None:
+        return value
+    return found[1] + str((where.parent / Path(found[2]).expanduser()).resolve())
 
 
 def _warnings(where: Path | None, values: Mapping[str, Any]) -> tuple[str, ...]:
