@@ -9,7 +9,10 @@ from datetime import date
 
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import hostile
 import oracle
 
 AS_OF = date(2018, 6, 30)
@@ -624,3 +627,62 @@ def test_folders_are_read_with_the_other_sources_left_out(tmp_path):
         "user_updates": {"2018/u.csv": b"u"},
         "clickstream": {"clicks.csv": b"c"},
     }
+
+
+# ------------------------------------------------------------------ the hostile inputs
+
+STRUCTURE = {"record_too_long", "invalid_utf8"}
+IN_CSV = {"unclosed_quote", "wrong_field_count"}
+IN_TIME = {"invalid_time", "time_out_of_range"}
+EVERY_REASON = {
+    "user_updates": STRUCTURE
+    | IN_CSV
+    | IN_TIME
+    | {"missing_environment", "invalid_user_id", "invalid_email"},
+    "page_views": STRUCTURE
+    | IN_TIME
+    | {
+        "malformed_json",
+        "not_an_object",
+        "missing_environment",
+        "invalid_user_id",
+        "missing_url",
+    },
+    "clickstream": STRUCTURE | IN_CSV | IN_TIME | {"missing_visitor", "missing_url"},
+}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_hostile_build_reaches_every_fate_and_reason(seed):
+    files = hostile.build(seed)
+    result = oracle.compute(files, hostile.AS_OF)
+    assert hostile.build(seed) == files
+    assert {source: set(found) for source, found in result.reasons.items()} == EVERY_REASON
+    for source, books in result.books.items():
+        nothing = {fate for fate, rows in books.items() if not rows}
+        assert nothing == ({"filtered"} if source == "clickstream" else set())
+    assert result.refused == []
+    bots = {row[0]: row[14] for row in result.tables["clickstream"] if row[2] == NOON * 10**6}
+    assert (bots["burst60"], bots["burst61"]) == (None, "rate")
+
+
+def test_a_hostile_build_can_hold_files_that_are_refused(tmp_path):
+    files = hostile.build(0, refused=True)
+    result = oracle.compute(files, hostile.AS_OF)
+    assert len(result.refused) == len(hostile.REFUSED_HEADERS)
+    assert oracle.read_folder(hostile.write(files, tmp_path)) == files
+
+
+@settings(max_examples=100, deadline=None)
+@given(hostile.inputs(refused=True), st.booleans())
+def test_the_books_of_any_input_add_up(files, multiline):
+    result = oracle.compute(files, hostile.AS_OF, multiline=multiline)
+    for source, books in result.books.items():
+        fates = ("kept", "duplicate", "filtered", "quarantined")
+        assert books["read"] == sum(books[fate] for fate in fates)
+        assert books["quarantined"] == sum(result.reasons[source].values())
+        assert books["kept"] == len(result.tables[source])
+    assert sum(row[3] for row in result.tables["user_page_views"]) == len(
+        result.tables["page_views"]
+    )
+    assert sum(row[4] for row in result.tables["sessions"]) == len(result.tables["clickstream"])
