@@ -118,6 +118,14 @@ def _schema(value: str) -> str:
     return value
 
 
+def _stream(value: str) -> str:
+    if not re.fullmatch(
+        r"(?!.*://).+|kafka://[^/@\s]+:\d+/[\w.-]{1,249}|kinesis://[\w.-]{1,128}", value
+    ):
+        raise ValueError("a folder, kafka://host:port/topic or kinesis://stream")
+    return value
+
+
 def _key(default: Any, check: Check = _text, *, secret: bool = False) -> Any:
     return field(default=default, metadata={"check": check}, repr=not secret)
 
@@ -201,6 +209,19 @@ class Csv:
 
 
 @dataclass(frozen=True)
+class Stream:
+    """The clickstream on a stream, and its statistics; an empty DATABASE is SQLite in SUMMARIES."""
+
+    stream: str = _key(str(ROOT / "stream" / "events"), _stream)
+    state: str = _key(str(ROOT / "stream" / "state"))
+    summaries: str = _key(str(ROOT / "stream" / "summaries"))
+    database: str = _key("", _database, secret=True)
+    every: int = _key(1000, _whole(1))
+    lateness_minutes: int = _key(60, _whole(0))
+    kafka_properties: str = _key("")
+
+
+@dataclass(frozen=True)
 class Config:
     """A validated configuration."""
 
@@ -212,6 +233,7 @@ class Config:
     cluster: Cluster = Cluster()
     database: Database = Database()
     csv: Csv = Csv()
+    stream: Stream = Stream()
     path: Path | None = None
     warnings: tuple[str, ...] = ()
 
@@ -225,6 +247,7 @@ _SECTIONS: dict[str, type] = {
     "CLUSTER": Cluster,
     "DATABASE": Database,
     "CSV": Csv,
+    "STREAM": Stream,
 }
 
 
@@ -333,11 +356,20 @@ def _hint(name: str, known: Any) -> str:
     return f"; did you mean {close[0]}?" if close else f"; it knows {', '.join(known)}"
 
 
+_PATHS = {
+    ("CSV", "folder"),
+    ("STREAM", "stream"),
+    ("STREAM", "state"),
+    ("STREAM", "summaries"),
+    ("STREAM", "kafka_properties"),
+}
+
+
 def _resolve(section: str, key: str, value: str, where: Path | None) -> str:
     """A relative path in the file is meant from the file's own folder."""
-    if section == "DATABASE":
+    if section == "DATABASE" or (section, key) == ("STREAM", "database"):
         pattern = r"((?:duckdb|sqlite):///)([^/].*)"
-    elif section == "DATALAKE" or (section, key) == ("CSV", "folder"):
+    elif section == "DATALAKE" or (section, key) in _PATHS:
         pattern = r"()((?!.*://).+)"
     else:
         return value
