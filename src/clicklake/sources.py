@@ -203,6 +203,7 @@ class LogReader(DataSourceReader):
         base = summary.lines - rest_before.count(b"\n")
         summary.lines += data.count(b"\n")
         summary.read += parsed.read
+        _add_rows_read(parsed.read)
         summary.filtered += parsed.filtered
         summary.quarantined += len(parsed.rejects.lines)
         for reason in parsed.rejects.reasons:
@@ -234,7 +235,8 @@ class LogReader(DataSourceReader):
                         return _Header(*csv.header(record, source.names))
                     except ValueError as error:
                         raise _RefusedError(str(error)) from None
-        return _Header(csv.Layout(len(source.names), {}), [])
+        positions = {name: at for at, name in enumerate(source.names)}
+        return _Header(csv.Layout(len(positions), positions), [])  # blank lines only
 
     def _batch(
         self, meta: dict[str, list[Any]], events: pa.RecordBatch | None = None
@@ -297,7 +299,7 @@ class _Tap(io.RawIOBase):
         self._hash = hashlib.sha256()
         self._left = b""
 
-    def __iter__(self) -> Iterator[bytes]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[bytes]:
         for chunk in self._chunks:
             self._hash.update(chunk)
             yield chunk
@@ -360,3 +362,20 @@ def _months(events: pa.RecordBatch) -> set[tuple[int, int]]:
     times = next(column for column in events.columns if pa.types.is_timestamp(column.type))
     months = np.unique(times.to_numpy(zero_copy_only=False).astype("datetime64[M]").astype(int))
     return {(1970 + int(month) // 12, int(month) % 12 + 1) for month in months}
+
+
+_rows_read = 0  # in this process; with Sail that is all of them
+
+
+def rows_read() -> int:
+    return _rows_read
+
+
+def reset_rows_read() -> None:
+    global _rows_read  # noqa: PLW0603
+    _rows_read = 0
+
+
+def _add_rows_read(count: int) -> None:
+    global _rows_read  # noqa: PLW0603
+    _rows_read += count

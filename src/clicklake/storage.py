@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -175,6 +175,13 @@ class LocalStorage:
             stream.flush()
             os.fsync(stream.fileno())
         return temporary
+
+    def open_lock(self, path: str) -> int:
+        """A descriptor of a file to be locked."""
+        file = self.folder / path
+        with _explained(str(file)):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
 
     def move(self, moves: Iterable[tuple[str, str]]) -> None:
         folders = set()
@@ -406,7 +413,7 @@ class S3Storage:
             batch = {"Objects": keys[at : at + 1000], "Quiet": True}
             answer = self._call(
                 self.prefix,
-                lambda batch=batch: self.client.delete_objects(Bucket=self.bucket, Delete=batch),
+                partial(self.client.delete_objects, Bucket=self.bucket, Delete=batch),
             )
             for error in answer.get("Errors", []):
                 raise AccessError(f"s3a://{self.bucket}/{error['Key']}: {error['Code']}.")

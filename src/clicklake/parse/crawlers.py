@@ -23,8 +23,14 @@ def names() -> tuple[str, ...]:
 
 
 @cache
+def pattern() -> str:
+    """An expression that finds a crawler's name in a text in lower case (ASCII)."""
+    return "|".join(map(re.escape, names()))
+
+
+@cache
 def _pattern() -> re.Pattern[str]:
-    return re.compile("|".join(map(re.escape, names())))
+    return re.compile(pattern())
 
 
 def names_crawler(value: str) -> bool:

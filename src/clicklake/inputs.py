@@ -1,0 +1,169 @@
+"""Which input files a run has to read: the sources' folders compared with the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from clicklake.config import Config
+from clicklake.errors import ConfigError, InputError
+from clicklake.lake import Ledger, LedgerFile
+from clicklake.schemas import SOURCES
+from clicklake.storage import FileInfo, LocalStorage, Storage, is_s3, join, open_storage
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A source's folder and its files, hidden ones left out; empty files have size 0."""
+
+    source: str
+    storage: Storage
+    files: tuple[FileInfo, ...]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run does about one source."""
+
+    folder: Folder
+    read: tuple[FileInfo, ...] = ()  # new and grown files, or all of them in a rebuild
+    rebuild: bool = False  # the source's tables are made from `read` alone
+    grown: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
+    changed: tuple[str, ...] = field(default=())
+
+    @property
+    def source(self) -> str:
+        return self.folder.source
+
+
+def folders(config: Config, known: Collection[str] = ()) -> list[Folder]:
+    """The sources that are there, and the `known` ones that were there once.
+
+    Raises InputError if none is there, with where it looked.
+    """
+    roots = {
+        source: open_storage(join(config.datalake.input_data, getattr(config.sources, source)))
+        for source in SOURCES
+    }
+    output = open_storage(config.datalake.output_data)
+    _check_apart(roots, output)
+    found = []
+    is_any = False
+    for source, storage in roots.items():
+        others = [other.root for other in (*roots.values(), output) if other is not storage]
+        files = _files(storage, others)
+        is_there = bool(files) or (isinstance(storage, LocalStorage) and storage.folder.is_dir())
+        is_any = is_any or is_there
+        if is_there or source in known:
+            found.append(Folder(source, storage, files))
+    if not is_any:
+        looked = "\n".join(f"  {storage.root}" for storage in roots.values())
+        raise InputError(
+            f"No source was found. These folders were looked for:\n{looked}\n"
+            "Set [DATALAKE] INPUT_DATA, [SOURCES] or --input."
+        )
+    return found
+
+
+def _check_apart(roots: Mapping[str, Storage], output: Storage) -> None:
+    places: dict[str, str] = {output.root: "OUTPUT_DATA"}
+    for source, storage in roots.items():
+        if storage.root in places:
+            raise ConfigError(
+                f"{storage.root}: is the folder of both [SOURCES] {source.upper()} and "
+                f"{places[storage.root]}; each needs a folder of its own."
+            )
+        places[storage.root] = f"[SOURCES] {source.upper()}"
+
+
+def _files(storage: Storage, others: list[str]) -> tuple[FileInfo, ...]:
+    """The files below a folder that belong to it, and not to another folder within it."""
+    top = storage.root.rstrip("/") + "/"
+    below = [other.removeprefix(top) + "/" for other in others if other.startswith(top)]
+    return tuple(
+        info
+        for info in storage.list()
+        if not info.path.startswith(tuple(below)) and not _is_hidden(info.path)
+    )
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith((".", "_")) for part in path.split("/"))
+
+
+def compare(folder: Folder, ledger: Ledger) -> Work:
+    """What is new, grown, changed or gone since the ledger was written.
+
+    Raises InputError if a file was changed and its source cannot be rebuilt.
+    """
+    known = ledger.get(folder.source, {})
+    listed = {info.path: info for info in folder.files}
+    vanished = tuple(sorted(known.keys() - listed.keys()))
+    new, grown, changed = [], [], []
+    for path, info in listed.items():
+        before = known.get(path)
+        if before is None:
+            new += [info] if info.size else []
+        elif (info.size, info.version) != (before.size, before.version):
+            fate = _how_changed(folder.storage, info, before)
+            grown += [info] if fate == "grown" else []
+            changed += [path] if fate == "changed" else []
+    if changed and vanished:
+        raise InputError(_cannot_rebuild(folder, changed, vanished))
+    if changed:
+        return rebuild(folder, changed=tuple(changed))
+    return Work(
+        folder,
+        read=tuple(new + grown),
+        grown=tuple(info.path for info in grown),
+        vanished=vanished,
+    )
+
+
+def rebuild(folder: Folder, **found: tuple[str, ...]) -> Work:
+    """Read everything that is there."""
+    return Work(folder, tuple(info for info in folder.files if info.size), rebuild=True, **found)
+
+
+def missing(folder: Folder, ledger: Ledger) -> list[str]:
+    """Files that were read once and are gone."""
+    listed = {info.path for info in folder.files}
+    return sorted(ledger.get(folder.source, {}).keys() - listed)
+
+
+def _how_changed(storage: Storage, info: FileInfo, before: LedgerFile) -> str:
+    """Whether a file of another size or version is the "same", has "grown", or is "changed"."""
+    if info.size < before.size or not _same_start(storage, info, before):
+        return "changed"
+    if info.size == before.size:
+        return "same"
+    return "grown" if before.ends_with_newline else "changed"
+
+
+def _same_start(storage: Storage, info: FileInfo, before: LedgerFile) -> bool:
+    for start, end, digest in before.digests:
+        found = hashlib.sha256()
+        for chunk in storage.chunks(info, start, end):
+            found.update(chunk)
+        if found.hexdigest() != digest:
+            return False
+    return True
+
+
+def _cannot_rebuild(folder: Folder, changed: list[str], vanished: tuple[str, ...]) -> str:
+    return (
+        f"{folder.storage.root}: {', '.join(changed[:5])} changed after it was read, and "
+        f"{folder.source} cannot be rebuilt because files are gone: {', '.join(vanished[:5])}. "
+        "Bring them back, or restore the changed file, or run with --rebuild --forget-missing "
+        "to give up their rows."
+    )
+
+
+def is_remote(config: Config) -> bool:
+    """Whether input or output is on S3."""
+    lake = config.datalake
+    places = [lake.output_data]
+    places += [join(lake.input_data, getattr(config.sources, source)) for source in SOURCES]
+    return any(is_s3(place) for place in places)

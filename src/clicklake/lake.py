@@ -1,0 +1,265 @@
+"""The lake's files: what is live, what has been read, and how a run's work becomes the lake.
+
+Everything of ours is below `_clicklake/`:
+`log/<seq>.json`   one entry for every commit, made exclusively: the commit point
+`manifest.json`    the live files of every table, as of the newest entry that was applied
+`ledger.json.gz`   the input files that were read
+`runs/<run_id>/`   what a run reported
+`staging/<run_id>/` what a run has written and not yet committed
+
+A commit is a list of moves (staged file, live file), then of files to delete. Both can be done
+again without harm, so a crash after the entry was made is healed by applying the entry again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from clicklake.errors import LeaseHeldError
+from clicklake.schemas import TABLES
+from clicklake.storage import Storage
+
+OURS = "_clicklake"
+MANIFEST = f"{OURS}/manifest.json"
+LEDGER = f"{OURS}/ledger.json.gz"
+LOG = f"{OURS}/log"
+STAGING = f"{OURS}/staging"
+RUNS = f"{OURS}/runs"
+
+Month = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class LiveFile:
+    """A Parquet file of a table."""
+
+    path: str
+    rows: int
+    bytes: int
+
+    @property
+    def month(self) -> Month | None:
+        """Year and month of a file of a monthly table."""
+        values = partition_values(self.path)
+        return (int(values["year"]), int(values["month"])) if "year" in values else None
+
+
+def partition_values(path: str) -> dict[str, str]:
+    """`year=2018/month=4` of a path as a dict."""
+    return dict(part.split("=", 1) for part in path.split("/") if "=" in part)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The live files of one state of the lake, and the settings that it was computed with."""
+
+    run_id: str = ""
+    seq: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, tuple[LiveFile, ...]] = field(default_factory=dict)
+
+    def files(self, table: str, months: Iterable[Month] | None = None) -> list[LiveFile]:
+        wanted = None if months is None else set(months)
+        return [f for f in self.tables.get(table, ()) if wanted is None or f.month in wanted]
+
+    def months(self, table: str) -> list[Month]:
+        return sorted({file.month for file in self.files(table) if file.month})
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), indent=1).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Manifest:
+        raw = json.loads(data)
+        tables = {
+            name: tuple(LiveFile(**file) for file in files) for name, files in raw["tables"].items()
+        }
+        return cls(raw["run_id"], raw["seq"], raw["settings"], tables)
+
+
+@dataclass(frozen=True)
+class LedgerFile:
+    """An input file as it was read. `digests`: (start, end, SHA-256) of its stored bytes."""
+
+    size: int
+    version: str
+    digests: tuple[tuple[int, int, str], ...]
+    ends_with_newline: bool
+    run_id: str
+
+
+Ledger = dict[str, dict[str, LedgerFile]]  # source, path below the source's folder
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a commit does to the lake."""
+
+    manifest: Manifest
+    ledger: Ledger
+    adds: list[tuple[str, str]]  # staged path, live path
+    removes: list[str]
+    metrics: Mapping[str, Any]
+
+
+class Lake:
+    """The state of a lake, read once its lease is held."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.manifest = Manifest()
+        self.ledger: Ledger = {}
+        self.head = 0
+
+    def open(self) -> str | None:
+        """Heal what an earlier run left, and read the state. Returns the run that was finished."""
+        names = [info.path for info in self.storage.list(LOG)]
+        self.head = max((_seq(name) for name in names), default=0)
+        self.load()
+        finished = None
+        if self.head > self.manifest.seq:
+            entry = json.loads(self.storage.read(_entry(self.head)) or b"{}")
+            self._apply(entry)
+            finished = entry.get("run_id")
+            self.load()
+        self._sweep()
+        return finished
+
+    def load(self) -> None:
+        manifest = self.storage.read(MANIFEST)
+        self.manifest = Manifest.from_json(manifest) if manifest else Manifest()
+        ledger = self.storage.read(LEDGER)
+        self.ledger = _ledger_from_json(ledger) if ledger else {}
+
+    def _sweep(self) -> None:
+        """Drop what runs have staged and never committed.
+
+        The entry made first keeps a run that was only paused from committing what is gone.
+        """
+        left = self.storage.list(STAGING)
+        if not left:
+            return
+        fence = {"seq": self.head + 1, "moves": [], "removes": [], "fence": True}
+        self._append(fence)
+        self._apply(fence)
+        self.storage.delete_tree(STAGING)
+
+    def commit(self, change: Change) -> None:
+        """Make a run's staged work the lake. Raises LeaseHeldError if another run was first."""
+        staged = f"{STAGING}/{change.manifest.run_id}"
+        documents = [
+            (LEDGER, _ledger_to_json(change.ledger)),
+            (f"{RUNS}/{change.manifest.run_id}/metrics.json", _pretty(change.metrics)),
+            (MANIFEST, change.manifest.to_json()),
+        ]
+        moves = list(change.adds)
+        for live, data in documents:
+            document = f"{staged}/documents/{live.rpartition('/')[2]}"
+            self.storage.write(document, data)
+            moves.append((document, live))
+        self.storage.sync(staged)
+        entry = {
+            "seq": self.head + 1,
+            "run_id": change.manifest.run_id,
+            "moves": moves,
+            "removes": change.removes,
+        }
+        self._append(entry)
+        self._apply(entry)
+        self.manifest, self.ledger = change.manifest, change.ledger
+        self.storage.delete_tree(staged)
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        if not self.storage.create(_entry(entry["seq"]), json.dumps(entry).encode()):
+            raise LeaseHeldError(
+                f"{self.storage.root}: another run has changed this lake meanwhile; "
+                "nothing was published. Run again."
+            )
+        self.head = entry["seq"]
+
+    def _apply(self, entry: Mapping[str, Any]) -> None:
+        """Do what an entry says; the manifest goes last, before the old files."""
+        moves = [(source, live) for source, live in entry["moves"]]
+        self.storage.move(move for move in moves if move[1] != MANIFEST)
+        self.storage.move(move for move in moves if move[1] == MANIFEST)
+        self.storage.delete(entry["removes"])
+        if entry.get("fence"):
+            current = self.storage.read(MANIFEST)
+            manifest = Manifest.from_json(current) if current else Manifest()
+            bumped = Manifest(manifest.run_id, entry["seq"], manifest.settings, manifest.tables)
+            self.storage.write(MANIFEST, bumped.to_json())
+            self.manifest = bumped
+
+
+def _seq(path: str) -> int:
+    stem = path.rpartition("/")[2].removesuffix(".json")
+    return int(stem) if stem.isdigit() else 0
+
+
+def _entry(seq: int) -> str:
+    return f"{LOG}/{seq:08d}.json"
+
+
+def _pretty(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=1, ensure_ascii=False, default=str).encode()
+
+
+def _ledger_to_json(ledger: Ledger) -> bytes:
+    raw = {
+        source: {path: asdict(file) for path, file in files.items()}
+        for source, files in ledger.items()
+    }
+    return gzip.compress(json.dumps(raw).encode(), mtime=0)
+
+
+def _ledger_from_json(data: bytes) -> Ledger:
+    raw = json.loads(gzip.decompress(data))
+    return {
+        source: {
+            path: LedgerFile(
+                **{**file, "digests": tuple(tuple(digest) for digest in file["digests"])}
+            )
+            for path, file in files.items()
+        }
+        for source, files in raw.items()
+    }
+
+
+class Snapshot:
+    """The live files of every table at one moment: what readers and publishers read."""
+
+    def __init__(self, storage: Storage, manifest: Manifest) -> None:
+        self.storage = storage
+        self.manifest = manifest
+
+    @property
+    def run_id(self) -> str:
+        return self.manifest.run_id
+
+    @property
+    def seq(self) -> int:
+        return self.manifest.seq
+
+    @property
+    def tables(self) -> list[str]:
+        return [name for name in TABLES if self.manifest.files(name)]
+
+    def live(self, table: str) -> list[LiveFile]:
+        return self.manifest.files(table)
+
+    def files(self, table: str) -> list[str]:
+        """The table's files as paths or s3a addresses."""
+        return [self.storage.uri(file.path) for file in self.manifest.files(table)]
+
+    def rows(self, table: str) -> int:
+        return sum(file.rows for file in self.manifest.files(table))
+
+
+def snapshot(storage: Storage) -> Snapshot:
+    """The lake as it is now; the documented way to read several tables of one state."""
+    manifest = storage.read(MANIFEST)
+    return Snapshot(storage, Manifest.from_json(manifest) if manifest else Manifest())

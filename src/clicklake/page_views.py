@@ -1,0 +1,17 @@
+"""One row for each user and URL: how often and when last."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from clicklake.schemas import USER_PAGE_VIEWS
+
+
+def by_user_and_url(page_views: DataFrame, users: DataFrame) -> DataFrame:
+    """`user_page_views` of all page_views; the e-mail is null for a user without an update."""
+    counted = page_views.groupBy("user_id", "url").agg(
+        F.count(F.lit(1)).alias("count"), F.max("ts").alias("last_viewed")
+    )
+    emails = users.select("user_id", "email")
+    return counted.join(emails, on="user_id", how="left").select(*USER_PAGE_VIEWS.columns)

@@ -1,0 +1,550 @@
+"""A run: list, parse, compute, audit, commit. The wiring of everything else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from clicklake import clean, engine, inputs, lease, page_views, sources, users
+from clicklake.clickstream import Months, Rewrite, Rules
+from clicklake.config import Config
+from clicklake.errors import AccessError, ClicklakeError, InputError
+from clicklake.inputs import Work
+from clicklake.lake import Change, Lake, LedgerFile, LiveFile, Manifest, Month
+from clicklake.parse import crawlers, rows
+from clicklake.progress import Reporter
+from clicklake.schemas import (
+    CLICKSTREAM,
+    PAGE_VIEWS,
+    QUARANTINE,
+    SESSIONS,
+    TABLES,
+    USER_PAGE_VIEWS,
+    USER_UPDATES,
+    USERS,
+    Table,
+)
+from clicklake.sources import LogSource, SplitSummary
+from clicklake.storage import open_storage
+from clicklake.tables import Staged, Tables
+
+Metrics = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a single run is told beside its configuration."""
+
+    engine: str = "auto"
+    as_of: date | None = None
+    rebuild: bool = False
+    forget_missing: bool = False
+
+
+def run(config: Config, options: Options, reporter: Reporter) -> Metrics:
+    """Bring the lake up to date with its inputs; the run's metrics.
+
+    Raises a ClicklakeError of the kind that fits; the lake is then as it was.
+    """
+    engine.use_keys(config.aws)
+    began = time.monotonic()
+    storage = open_storage(config.datalake.output_data)
+    with lease.held(storage):
+        lake = Lake(storage)
+        finished = lake.open()
+        if finished:
+            reporter.say(f"finished run {finished}, which had been cut off while it was published")
+        with reporter.stage("list inputs"):
+            works = _works(config, options, lake)
+        _tell(works, reporter)
+        if _is_idle(works, options, lake, config):
+            return _nothing_new(options, lake, works, began)
+        with _started(config, options, reporter) as started:
+            return Run(config, options, lake, works, started, reporter, began).run()
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """What the clickstream's labels and sessions depend on beside the input."""
+    names = "\n".join(crawlers.names())
+    return {
+        "session_gap_minutes": config.job.session_gap_minutes,
+        "bot_views_per_minute": config.job.bot_views_per_minute,
+        "crawlers": hashlib.sha256(names.encode()).hexdigest()[:16],
+    }
+
+
+def _works(config: Config, options: Options, lake: Lake) -> list[Work]:
+    found = inputs.folders(config, known=[source for source in lake.ledger if lake.ledger[source]])
+    if not options.rebuild:
+        return [inputs.compare(folder, lake.ledger) for folder in found]
+    gone = {folder.source: inputs.missing(folder, lake.ledger) for folder in found}
+    lost = [f"{source}/{path}" for source, paths in gone.items() for path in paths]
+    if lost and not options.forget_missing:
+        shown = ", ".join(lost[:5]) + (" …" if len(lost) > 5 else "")
+        raise InputError(
+            f"--rebuild would lose the rows of {len(lost)} files that are gone: {shown}. "
+            "Bring them back, or add --forget-missing to give up their rows."
+        )
+    return [inputs.rebuild(folder) for folder in found]
+
+
+def _tell(works: Sequence[Work], reporter: Reporter) -> None:
+    for work in works:
+        if work.vanished:
+            reporter.say(
+                f"{work.source}: {len(work.vanished)} files that were read are gone "
+                f"({work.vanished[0]} …); their rows stay"
+            )
+        if work.changed:
+            reporter.say(
+                f"{work.source}: {', '.join(work.changed[:3])} changed after it was read; "
+                "the source is rebuilt from all its files"
+            )
+
+
+def _is_idle(works: Sequence[Work], options: Options, lake: Lake, config: Config) -> bool:
+    settled = not lake.manifest.files(CLICKSTREAM.name) or lake.manifest.settings == settings(
+        config
+    )
+    return not options.rebuild and settled and not any(w.read or w.rebuild for w in works)
+
+
+def _nothing_new(options: Options, lake: Lake, works: Sequence[Work], began: float) -> Metrics:
+    nothing = dict.fromkeys(("read", "kept", "duplicate", "filtered", "quarantined"), 0)
+    return {
+        "run_id": lake.manifest.run_id,
+        "status": "nothing_new",
+        "engine": engine.choose(options.engine),
+        "seconds": round(time.monotonic() - began, 3),
+        "books": {work.source: dict(nothing) for work in works},
+        "reasons": {work.source: {} for work in works},
+        "tables": _table_facts(lake.manifest),
+        "months": {},
+    }
+
+
+def _table_facts(manifest: Manifest) -> dict[str, dict[str, int]]:
+    return {
+        name: {
+            "rows": sum(file.rows for file in files),
+            "bytes": sum(file.bytes for file in files),
+            "files": len(files),
+        }
+        for name in TABLES
+        if (files := manifest.files(name)) or name in manifest.tables
+    }
+
+
+@contextmanager
+def _started(config: Config, options: Options, reporter: Reporter) -> Iterator[engine.Engine]:
+    with reporter.stage("start engine"):
+        name = engine.choose(options.engine)
+        running = engine.start(
+            name, memory_mb=config.job.memory_mb, uses_s3=inputs.is_remote(config)
+        )
+        running.session.dataSource.register(LogSource)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@dataclass
+class Parsed:
+    """A source's parsed rows, in staging, and what was counted while they were parsed."""
+
+    work: Work
+    paths: list[str]
+    summaries: list[SplitSummary]
+
+    @property
+    def months(self) -> set[Month]:
+        return {(year, month) for split in self.summaries for year, month in split.months}
+
+    def total(self, counter: str) -> int:
+        return sum(getattr(split, counter) for split in self.summaries)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for split in self.summaries:
+            for reason, count in split.reasons.items():
+                counts[reason] = counts.get(reason, 0) + count
+        return dict(sorted(counts.items()))
+
+    @property
+    def good(self) -> int:
+        return self.total("read") - self.total("filtered") - self.total("quarantined")
+
+
+@dataclass
+class Run:
+    """One run's state, from the parsed sources to the commit."""
+
+    config: Config
+    options: Options
+    lake: Lake
+    works: list[Work]
+    engine: engine.Engine
+    reporter: Reporter
+    began: float
+    parsed: dict[str, Parsed] = field(default_factory=dict)
+    rewrites: dict[str, Rewrite] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        now = datetime.now(UTC)
+        self.run_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        self.started_at = now
+        self.as_of = self.options.as_of or now.date()
+        self.tables = Tables(self.engine.session, self.lake.storage, self.run_id)
+
+    def run(self) -> Metrics:
+        for work in self.works:
+            if work.read or work.rebuild:
+                self.parsed[work.source] = self._parse(work)
+        self._refuse_what_cannot_be_trusted()
+        self._user_updates()
+        self._page_views()
+        self._clickstream()
+        self._quarantine()
+        return self._commit()
+
+    # Parsing
+
+    def _parse(self, work: Work) -> Parsed:
+        with self.reporter.stage(f"read {work.source}", sources.rows_read) as stage:
+            given = sources.options(
+                work.source,
+                work.folder.storage.root,
+                work.read,
+                as_of=self.as_of,
+                multiline=self.config.sources.csv_multiline,
+            )
+            sources.reset_rows_read()
+            if work.read:
+                landing = self.engine.session.read.format(LogSource.name()).options(**given).load()
+                infos = self.tables.write(landing, f"landing/{work.source}")
+            else:
+                infos = []
+            paths = [info.path for info in infos]
+            schema = sources.landing_schema(work.source)
+            found = self.tables.read(schema, paths).where(F.col("_summary").isNotNull())
+            summaries = [
+                SplitSummary(**json.loads(row["_summary"]))
+                for row in found.select("_summary").collect()
+            ]
+            parsed = Parsed(work, paths, summaries)
+            stage.rows = parsed.total("read")
+        self._warn_of_unknown_columns(parsed)
+        return parsed
+
+    def _warn_of_unknown_columns(self, parsed: Parsed) -> None:
+        names = {name for split in parsed.summaries for name in split.unknown_columns}
+        if names:
+            shown = ", ".join(sorted(name or "(no name)" for name in names))
+            self.reporter.warn(f"{parsed.work.source}: unknown columns are ignored: {shown}")
+
+    def _refuse_what_cannot_be_trusted(self) -> None:
+        problems, denied = [], False
+        for parsed in self.parsed.values():
+            root = parsed.work.folder.storage.root
+            for split in parsed.summaries:
+                if split.refused:
+                    problems.append(f"{root}/{split.file}: {split.refused}.")
+                    denied = denied or split.denied
+        if problems:
+            kind = AccessError if denied else InputError
+            advice = "Nothing was published. Mend or remove these files and run again."
+            raise kind("\n".join([*sorted(set(problems)), advice]))
+        for parsed in self.parsed.values():
+            _check_every_byte_was_read(parsed)
+            self._check_bad_ratio(parsed)
+
+    def _check_bad_ratio(self, parsed: Parsed) -> None:
+        bad, read = parsed.total("quarantined"), parsed.total("read")
+        limit = self.config.job.max_bad_ratio
+        if not read or bad / read <= limit:
+            return
+        by_file: dict[str, dict[str, int]] = {}
+        for split in parsed.summaries:
+            for reason, count in split.reasons.items():
+                reasons = by_file.setdefault(split.file, {})
+                reasons[reason] = reasons.get(reason, 0) + count
+        worst = sorted(by_file.items(), key=lambda item: -sum(item[1].values()))
+        lines = [
+            f"  {path}: " + ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+            for path, reasons in worst[:10]
+        ]
+        more = [f"  … and {len(worst) - 10} more files"] if len(worst) > 10 else []
+        raise InputError(
+            "\n".join(
+                [
+                    f"{parsed.work.source}: {bad:,} of {read:,} rows ({bad / read:.1%}) are bad, "
+                    f"more than [JOB] MAX_BAD_RATIO allows ({limit:.1%}). Nothing was published.",
+                    *lines,
+                    *more,
+                    "Mend the files, or raise MAX_BAD_RATIO, and run again.",
+                ]
+            )
+        )
+
+    def _events(self, parsed: Parsed) -> DataFrame:
+        """The parsed rows of a source, quarantined ones and summaries left out."""
+        schema = sources.landing_schema(parsed.work.source)
+        landing = self.tables.read(schema, parsed.paths)
+        is_event = F.col("_reason").isNull() & F.col("_summary").isNull()
+        return landing.where(is_event).select(*rows.SOURCES[parsed.work.source].schema.names)
+
+    # Tables
+
+    def _known(self, parsed: Parsed | None) -> Manifest:
+        """The lake as a source's tables build upon it: nothing, if it is rebuilt."""
+        return Manifest() if parsed and parsed.work.rebuild else self.lake.manifest
+
+    def _removed(self, parsed: Parsed, table: Table, rewrite: Rewrite) -> Rewrite:
+        """In a rebuild all of the table's files go."""
+        if parsed.work.rebuild:
+            return Rewrite(rewrite.staged, self.lake.manifest.files(table.name))
+        return rewrite
+
+    def _stage_distinct(self, table: Table) -> None:
+        """A table of distinct rows: the months that have new rows, computed anew."""
+        parsed = self.parsed.get(table.name)
+        if parsed is None:
+            return
+        with self.reporter.stage(f"write {table.name}") as stage:
+            known = self._known(parsed).files(table.name, parsed.months)
+            new = self._events(parsed)
+            both = new.unionByName(self.tables.live(table, known)) if known else new
+            staged = self.tables.stage(clean.distinct_rows(both, table), table)
+            rewrite = Rewrite(staged, known)
+            rewrite = rewrite.of(rewrite.gaining)
+            self.rewrites[table.name] = self._removed(parsed, table, rewrite)
+            stage.rows = staged.rows
+
+    def _user_updates(self) -> None:
+        self._stage_distinct(USER_UPDATES)
+        if not self._changes(USER_UPDATES):
+            return
+        with self.reporter.stage("write users") as stage:
+            latest = users.latest(self._after(USER_UPDATES))
+            stage.rows = self._replace(USERS, latest)
+
+    def _page_views(self) -> None:
+        self._stage_distinct(PAGE_VIEWS)
+        if not (self._changes(PAGE_VIEWS) or self._changes(USERS)):
+            return
+        with self.reporter.stage("write user_page_views") as stage:
+            viewed = page_views.by_user_and_url(self._after(PAGE_VIEWS), self._after(USERS))
+            stage.rows = self._replace(USER_PAGE_VIEWS, viewed)
+
+    def _clickstream(self) -> None:
+        parsed = self.parsed.get(CLICKSTREAM.name)
+        known = self._known(parsed)
+        stored = known.settings
+        now = settings(self.config)
+        resettled = bool(known.files(CLICKSTREAM.name)) and stored != now
+        if parsed is None and not resettled:
+            return
+        touched = parsed.months if parsed else set()
+        rules = Rules(now["session_gap_minutes"], now["bot_views_per_minute"])
+        months = Months(
+            self.tables, known, rules, judge_anew=stored.get("crawlers") != now["crawlers"]
+        )
+        with self.reporter.stage("write clickstream") as stage:
+            events = self._events(parsed) if parsed and touched else None
+            everything = set(known.months(CLICKSTREAM.name)) if resettled else set()
+            clicks = months.compute(events, touched | everything)
+            if not resettled:
+                clicks = months.only_changed(clicks)
+            stage.rows = clicks.staged.rows
+        with self.reporter.stage("write sessions") as stage:
+            visits = months.summarize(clicks)
+            stage.rows = visits.staged.rows
+        for table, rewrite in ((CLICKSTREAM, clicks), (SESSIONS, visits)):
+            final = self._removed(parsed, table, rewrite) if parsed else rewrite
+            self.rewrites[table.name] = final
+
+    def _quarantine(self) -> None:
+        for source, parsed in self.parsed.items():
+            again = set(parsed.work.grown)
+            live = [
+                file
+                for file in self.lake.manifest.files(QUARANTINE.name)
+                if f"/source={source}/" in file.path
+            ]
+            replaced = live if parsed.work.rebuild or again else []
+            if not parsed.total("quarantined") and not replaced:
+                continue
+            with self.reporter.stage(f"quarantine {source}") as stage:
+                bad = self._quarantined(parsed)
+                if again and live and not parsed.work.rebuild:
+                    old = self.tables.live(QUARANTINE, live)
+                    kept = old.where(~F.col("file").isin(sorted(again)))
+                    bad = bad.unionByName(kept)
+                bad = bad.withColumn("source", F.lit(source))
+                staged = self.tables.stage(bad, QUARANTINE, attempt=f"tables/{source}")
+                stage.rows = staged.rows
+                self._merge(QUARANTINE, Rewrite(staged, replaced))
+
+    def _quarantined(self, parsed: Parsed) -> DataFrame:
+        schema = sources.landing_schema(parsed.work.source)
+        bad = self.tables.read(schema, parsed.paths).where(F.col("_reason").isNotNull())
+        bases = [
+            (path, start, base)
+            for (path, start), base in sources.line_bases(parsed.summaries).items()
+            if base
+        ]
+        base = F.lit(0)
+        if bases:
+            known = self.engine.session.createDataFrame(
+                bases, "_file string, _start bigint, _base bigint"
+            )
+            bad = bad.join(F.broadcast(known), on=["_file", "_start"], how="left")
+            base = F.coalesce(F.col("_base"), F.lit(0))
+        return bad.select(
+            F.col("_file").alias("file"),
+            (F.col("_line") + base).alias("line"),
+            F.col("_reason").alias("reason"),
+            F.col("_raw").alias("raw"),
+            F.lit(self.run_id).alias("run_id"),
+        )
+
+    def _changes(self, table: Table) -> bool:
+        rewrite = self.rewrites.get(table.name)
+        return rewrite is not None and bool(rewrite.staged.files or rewrite.removed)
+
+    def _after(self, table: Table) -> DataFrame:
+        """A table as it will be after this run."""
+        rewrite = self.rewrites.get(table.name, Rewrite(Staged(table, ()), []))
+        gone = {file.path for file in rewrite.removed}
+        live = [f.path for f in self.lake.manifest.files(table.name) if f.path not in gone]
+        return self.tables.read(table.schema, live + [path for path, _ in rewrite.staged.files])
+
+    def _replace(self, table: Table, new: DataFrame) -> int:
+        staged = self.tables.stage(new, table)
+        self.rewrites[table.name] = Rewrite(staged, self.lake.manifest.files(table.name))
+        return staged.rows
+
+    def _merge(self, table: Table, rewrite: Rewrite) -> None:
+        before = self.rewrites.get(table.name, Rewrite(Staged(table, ()), []))
+        files = before.staged.files + rewrite.staged.files
+        self.rewrites[table.name] = Rewrite(Staged(table, files), before.removed + rewrite.removed)
+
+    # Commit
+
+    def _commit(self) -> Metrics:
+        books = self._books()
+        with self.reporter.stage("commit"):
+            manifest = self._manifest()
+            metrics = self._metrics(manifest, books)
+            adds = [
+                (path, file.path)
+                for rewrite in self.rewrites.values()
+                for path, file in rewrite.staged.files
+            ]
+            removes = [f.path for rewrite in self.rewrites.values() for f in rewrite.removed]
+            self.lake.commit(Change(manifest, self._ledger(), adds, removes, metrics))
+        return metrics | {"seconds": round(time.monotonic() - self.began, 3)}
+
+    def _books(self) -> dict[str, dict[str, int]]:
+        """Read = kept + duplicate + filtered + quarantined, or an error."""
+        books = {}
+        for source, parsed in self.parsed.items():
+            rewrite = self.rewrites[source]
+            kept = rewrite.staged.rows if parsed.work.rebuild else rewrite.kept
+            counts = {
+                "read": parsed.total("read"),
+                "kept": kept,
+                "duplicate": parsed.good - kept,
+                "filtered": parsed.total("filtered"),
+                "quarantined": parsed.total("quarantined"),
+            }
+            if counts["duplicate"] < 0 or kept < 0:
+                raise ClicklakeError(f"{source}: the books do not balance: {counts}.")
+            books[source] = counts
+        nothing = dict.fromkeys(("read", "kept", "duplicate", "filtered", "quarantined"), 0)
+        return {work.source: books.get(work.source, dict(nothing)) for work in self.works}
+
+    def _manifest(self) -> Manifest:
+        tables: dict[str, tuple[LiveFile, ...]] = dict(self.lake.manifest.tables)
+        for name, rewrite in self.rewrites.items():
+            gone = {file.path for file in rewrite.removed}
+            stay = [file for file in tables.get(name, ()) if file.path not in gone]
+            files = stay + [file for _, file in rewrite.staged.files]
+            tables[name] = tuple(sorted(files, key=lambda file: file.path))
+        return Manifest(self.run_id, self.lake.head + 1, settings(self.config), tables)
+
+    def _ledger(self) -> dict[str, dict[str, LedgerFile]]:
+        ledger = {source: dict(files) for source, files in self.lake.ledger.items()}
+        if self.options.rebuild:
+            ledger = {}
+        for source, parsed in self.parsed.items():
+            files = {} if parsed.work.rebuild else ledger.get(source, {})
+            ledger[source] = files | _read_files(parsed, self.run_id)
+        return ledger
+
+    def _metrics(self, manifest: Manifest, books: dict[str, dict[str, int]]) -> Metrics:
+        return {
+            "run_id": self.run_id,
+            "status": "committed",
+            "engine": self.engine.name,
+            "seconds": round(time.monotonic() - self.began, 3),
+            "books": books,
+            "reasons": {
+                work.source: self.parsed[work.source].reasons if work.source in self.parsed else {}
+                for work in self.works
+            },
+            "tables": _table_facts(manifest),
+            "months": {
+                name: [f"{year:04d}-{month:02d}" for year, month in months]
+                for name, rewrite in self.rewrites.items()
+                if (months := sorted(rewrite.months))
+            },
+            "started_at": self.started_at.isoformat(timespec="seconds"),
+            "as_of": self.as_of.isoformat(),
+            "settings": dict(manifest.settings),
+            "stages": [
+                {"name": stage.name, "seconds": stage.seconds, "rows": stage.rows}
+                for stage in self.reporter.stages
+            ],
+            "vanished": {work.source: list(work.vanished) for work in self.works if work.vanished},
+        }
+
+
+def _check_every_byte_was_read(parsed: Parsed) -> None:
+    """Raises ClicklakeError if the splits that were read are not all of the files."""
+    reached: dict[str, int] = {}
+    for split in sorted(parsed.summaries, key=lambda split: (split.file, split.start)):
+        if split.start != reached.get(split.file, 0):
+            raise ClicklakeError(f"{split.file}: bytes before {split.start} were not read once.")
+        reached[split.file] = split.end
+    for info in parsed.work.read:
+        if reached.get(info.path) != info.size:
+            raise ClicklakeError(f"{info.path}: not all of it was read.")
+
+
+def _read_files(parsed: Parsed, run_id: str) -> dict[str, LedgerFile]:
+    splits: dict[str, list[SplitSummary]] = {}
+    for split in sorted(parsed.summaries, key=lambda split: split.start):
+        splits.setdefault(split.file, []).append(split)
+    return {
+        info.path: LedgerFile(
+            size=info.size,
+            version=info.version,
+            digests=tuple((s.start, s.end, s.digest) for s in splits[info.path]),
+            ends_with_newline=splits[info.path][-1].ends_with_newline,
+            run_id=run_id,
+        )
+        for info in parsed.work.read
+    }

@@ -1,0 +1,124 @@
+"""What a person sees: stages while a run works, and what it did at the end.
+
+Everything goes to standard error, so that standard output stays free for programs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass
+class Stage:
+    """A part of a run: its name, how long it took, and how many rows it handled."""
+
+    name: str
+    seconds: float = 0.0
+    rows: int | None = None
+
+
+@dataclass
+class Reporter:
+    """Tells stages as they happen: live on a terminal, one line each otherwise."""
+
+    console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    stages: list[Stage] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        self.console.print(f"[yellow]warning:[/yellow] {_escaped(text)}")
+
+    @contextmanager
+    def stage(self, name: str, counter: Callable[[], int] | None = None) -> Iterator[Stage]:
+        """Time a stage; `counter` tells how many rows it has read so far."""
+        stage = Stage(name)
+        began = time.monotonic()
+        with self._live(stage, began, counter):
+            yield stage
+        stage.seconds = round(time.monotonic() - began, 3)
+        self.stages.append(stage)
+        self.console.print(_line(stage.name, stage.seconds, stage.rows), markup=False)
+
+    @contextmanager
+    def _live(
+        self, stage: Stage, began: float, counter: Callable[[], int] | None
+    ) -> Iterator[None]:
+        if not self.console.is_terminal:
+            yield
+            return
+        done = threading.Event()
+        with self.console.status(stage.name) as status:
+
+            def refresh() -> None:
+                while not done.wait(0.2):
+                    rows = counter() if counter else None
+                    status.update(_line(stage.name, time.monotonic() - began, rows))
+
+            thread = threading.Thread(target=refresh, daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                done.set()
+                thread.join()
+
+
+def _line(name: str, seconds: float, rows: int | None) -> str:
+    if rows is None:
+        return f"{name:<34}{seconds:>8.1f} s"
+    rate = f"{rows / seconds:>12,.0f} rows/s" if seconds > 0.05 else ""
+    return f"{name:<34}{seconds:>8.1f} s {rows:>14,} rows{rate}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def show(console: Console, metrics: Mapping[str, Any], lake: str, hint: str) -> None:
+    """The books, the tables and where to go from here."""
+    console.print()
+    console.print(_books(metrics["books"]))
+    if metrics["tables"]:
+        console.print(_tables(metrics))
+    console.print(
+        f"run {metrics['run_id']}: {metrics['status']} in {metrics['seconds']:.1f} s "
+        f"on {metrics['engine']}",
+        markup=False,
+    )
+    console.print(f"lake: {lake}", markup=False)
+    console.print(hint, markup=False)
+
+
+def _books(books: Mapping[str, Mapping[str, int]]) -> Table:
+    columns = ("read", "kept", "duplicate", "filtered", "quarantined")
+    table = Table("source", title="Every row has one fate", title_justify="left")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for source, counts in books.items():
+        table.add_row(source, *(f"{counts[name]:,}" for name in columns))
+    return table
+
+
+def _tables(metrics: Mapping[str, Any]) -> Table:
+    table = Table("table", title="The lake", title_justify="left")
+    for name in ("rows", "MB", "files", "months rewritten"):
+        table.add_column(name, justify="right")
+    for name, facts in metrics["tables"].items():
+        months = metrics["months"].get(name, [])
+        shown = (
+            f"{months[0]} … {months[-1]} ({len(months)})" if len(months) > 1 else "".join(months)
+        )
+        table.add_row(
+            name, f"{facts['rows']:,}", f"{facts['bytes'] / 1e6:,.1f}", str(facts["files"]), shown
+        )
+    return table

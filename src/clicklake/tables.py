@@ -1,0 +1,156 @@
+"""Tables through an engine: live files to DataFrames, DataFrames to staged, audited files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from clicklake.clean import with_month
+from clicklake.errors import ClicklakeError
+from clicklake.lake import STAGING, LiveFile, Month, partition_values
+from clicklake.schemas import Table
+from clicklake.storage import THREADS, FileInfo, Storage
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A table's files of this run, audited, with where each will live."""
+
+    table: Table
+    files: tuple[tuple[str, LiveFile], ...]  # staged path, live file
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for _, file in self.files)
+
+    @property
+    def months(self) -> list[Month]:
+        return sorted({file.month for _, file in self.files if file.month})
+
+    def of(self, months: Iterable[Month]) -> Staged:
+        wanted = set(months)
+        return Staged(self.table, tuple(pair for pair in self.files if pair[1].month in wanted))
+
+
+class Tables:
+    """Reads and writes Parquet for one run."""
+
+    def __init__(self, session: SparkSession, storage: Storage, run_id: str) -> None:
+        self.session = session
+        self.storage = storage
+        self.run_id = run_id
+
+    def read(self, schema: pa.Schema, paths: Sequence[str]) -> DataFrame:
+        """The rows of Parquet files; none if there are no files."""
+        columns = from_arrow_schema(_nullable(schema))
+        if not paths:
+            return self.session.createDataFrame([], columns)
+        uris = [self.storage.uri(path) for path in paths]
+        return self.session.read.schema(columns).parquet(*uris).select(*schema.names)
+
+    def live(self, table: Table, files: Iterable[LiveFile]) -> DataFrame:
+        return self.read(table.schema, [file.path for file in files])
+
+    def staged(self, staged: Staged) -> DataFrame:
+        return self.read(staged.table.schema, [path for path, _ in staged.files])
+
+    def write(self, rows: DataFrame, folder: str, partitions: Sequence[str] = ()) -> list[FileInfo]:
+        """Write into a fresh folder of this run's staging area; its files."""
+        path = f"{STAGING}/{self.run_id}/{folder}"
+        writer = rows.write.mode("error")
+        if partitions:
+            writer = writer.partitionBy(*partitions)
+        writer.parquet(self.storage.uri(path))
+        return [info for info in self.storage.list(path) if info.path.endswith(".parquet")]
+
+    def stage(self, rows: DataFrame, table: Table, attempt: str = "tables") -> Staged:
+        """Write a table's rows and read back what was written, by its footers."""
+        rows = rows.select(*table.columns, *(name for name in table.partitions if not table.time))
+        if table.time:
+            rows = with_month(rows, table.time)
+        infos = self.write(rows, f"{attempt}/{table.name}", table.partitions)
+        with ThreadPoolExecutor(THREADS) as pool:
+            footers = list(pool.map(lambda info: read_footer(self.storage, info), infos))
+        files = []
+        for number, (info, footer) in enumerate(zip(infos, footers, strict=True)):
+            if footer.num_rows:
+                folder = "/".join(f"{k}={v}" for k, v in partition_values(info.path).items())
+                name = f"{self.run_id}-{number:05d}.parquet"
+                live = "/".join(part for part in (table.name, folder, name) if part)
+                file = LiveFile(live, footer.num_rows, info.size)
+                audit_file(table, file, footer)
+                files.append((info.path, file))
+        return Staged(table, tuple(files))
+
+
+def _nullable(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_nullable(True) for field in schema])
+
+
+def read_footer(storage: Storage, info: FileInfo) -> pq.FileMetaData:
+    return pq.read_metadata(pa.PythonFile(_Ranges(storage, info), mode="r"))
+
+
+def open_parquet(storage: Storage, info: FileInfo) -> pq.ParquetFile:
+    return pq.ParquetFile(pa.PythonFile(_Ranges(storage, info), mode="r"))
+
+
+def audit_file(table: Table, file: LiveFile, footer: pq.FileMetaData) -> None:
+    """Raises ClicklakeError if a file is not what its table's declaration and folder say."""
+    if footer.schema.names != table.columns:
+        raise ClicklakeError(f"{file.path}: its columns are {footer.schema.names}.")
+    for at in range(footer.num_row_groups):
+        group = footer.row_group(at)
+        for position, field in enumerate(table.schema):
+            statistics = group.column(position).statistics
+            if statistics is None:
+                continue
+            if not field.nullable and statistics.null_count:
+                raise ClicklakeError(f"{file.path}: {field.name} holds null.")
+            if field.name == table.time and statistics.has_min_max:
+                _check_month(file, statistics.min, statistics.max)
+
+
+def _check_month(file: LiveFile, first: Any, last: Any) -> None:
+    for time in (first, last):
+        if isinstance(time, datetime) and (time.year, time.month) != file.month:
+            shown = time.replace(tzinfo=UTC).isoformat()
+            raise ClicklakeError(f"{file.path}: holds a row of {shown}.")
+
+
+class _Ranges(io.RawIOBase):
+    """A stored file as a seekable one, read range by range."""
+
+    def __init__(self, storage: Storage, info: FileInfo) -> None:
+        self._storage = storage
+        self._info = info
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._info.size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        end = self._info.size if size < 0 else min(self._at + size, self._info.size)
+        data = b"".join(self._storage.chunks(self._info, self._at, end)) if end > self._at else b""
+        self._at += len(data)
+        return data
