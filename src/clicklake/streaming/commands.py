@@ -1,0 +1,94 @@
+"""What `stream.py` does, from a configuration."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from clicklake.config import Config
+from clicklake.streaming.database import connect
+from clicklake.streaming.files import held, write_whole
+from clicklake.streaming.outbox import State
+from clicklake.streaming.publisher import Publication
+from clicklake.streaming.publisher import publish as _publish
+from clicklake.streaming.snapshot import read_snapshot
+from clicklake.streaming.statistics import Progress, Statistics
+from clicklake.streaming.stream import Address, open_sink, open_source, parse_address
+from clicklake.streaming.summarizer import Summary
+from clicklake.streaming.summarizer import summarize as _summarize
+from clicklake.streaming.watch import page_data, render_page, server
+
+log = logging.getLogger(__name__)
+
+
+def publish(config: Config) -> Publication:
+    """Publish what the lake holds and the stream does not."""
+    address = parse_address(config.stream.stream)
+    folder = _state_folder(config, address)
+    with held(folder, "publisher"):
+        sink = open_sink(address, folder, config.stream.kafka_properties, config.aws)
+        try:
+            lake = config.datalake.output_data
+            return _publish(lambda: read_snapshot(lake), State(folder), sink)
+        finally:
+            sink.close()
+
+
+def summarize(config: Config, *, until_end: bool, stopped: Callable[[], bool]) -> Summary:
+    """Read on from where the last call came to."""
+    folder = Path(config.stream.summaries)
+    address = parse_address(config.stream.stream)
+    with held(folder, "summarizer"):
+        source = open_source(address, config.stream.kafka_properties, config.aws)
+        database = connect(database_url(config))
+        try:
+            return _summarize(
+                source,
+                Statistics(database),
+                folder,
+                Progress(str(address), config.stream.every, config.stream.lateness_minutes),
+                until_end=until_end,
+                stopped=stopped,
+            )
+        finally:
+            database.close()
+            source.close()
+
+
+def write_page(config: Config) -> Path:
+    """Write the live page, as it is now, to `watch.html` beside the batch files."""
+    page = render_page(_page_data(config))
+    path = Path(config.stream.summaries) / "watch.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, page)
+    return path
+
+
+def serve_page(config: Config, port: int) -> None:
+    """Serve the live page on 127.0.0.1 until interrupted."""
+    with server(lambda: _page_data(config), port) as page:
+        log.info("http://%s:%d/  (stop with Ctrl-C)", *page.server_address)
+        page.serve_forever()
+
+
+def database_url(config: Config) -> str:
+    """The statistics' database: as configured, or an SQLite file beside the batch files."""
+    file = Path(config.stream.summaries).resolve() / "statistics.sqlite"
+    return config.stream.database or f"sqlite:///{file}"
+
+
+def _page_data(config: Config) -> dict[str, Any]:
+    database = connect(database_url(config), read_only=True)
+    try:
+        return page_data(database)
+    finally:
+        database.close()
+
+
+def _state_folder(config: Config, address: Address) -> Path:
+    """The publisher's folder: in the stream where that is a folder, so that they move together."""
+    if address.kind == "folder":
+        return Path(address.name) / "_publisher"
+    return Path(config.stream.state) / address.slug

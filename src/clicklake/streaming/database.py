@@ -1,0 +1,263 @@
+"""A SQL database to keep the statistics in: SQLite, DuckDB or PostgreSQL, with the same tables.
+
+SQLite is the default: it comes with Python, it is one small file, and other processes can read it
+while it is written, which the live page does. A DuckDB file opens for one process at a time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from clicklake.errors import AccessError, ConfigError, InputError, LeaseHeldError
+
+Row = tuple[Any, ...]
+
+_ARROW = {
+    "TEXT": pa.string(),
+    "BIGINT": pa.int64(),
+    "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us"),
+}
+_STAGE = "stream_stage"
+
+
+@dataclass(frozen=True)
+class SqlTable:
+    """A table: {column: SQL type}, of which the first `key` are the key; none is ever null."""
+
+    name: str
+    key: int
+    columns: dict[str, str]
+
+    def create(self) -> str:
+        columns = ", ".join(f'"{name}" {kind} NOT NULL' for name, kind in self.columns.items())
+        return f"CREATE TABLE IF NOT EXISTS {self.name} ({columns}, PRIMARY KEY ({self._key()}))"
+
+    def upsert(self, source: str, changes: dict[str, str]) -> str:
+        """SQL that inserts the rows of `source`; for a row that is there, it sets `changes`."""
+        columns = ", ".join(f'"{name}"' for name in self.columns)
+        sets = ", ".join(f'"{name}" = {value}' for name, value in changes.items())
+        return (
+            f"INSERT INTO {self.name} ({columns}) {source} "
+            f"ON CONFLICT ({self._key()}) DO UPDATE SET {sets}"
+        )
+
+    def replacing(self) -> dict[str, str]:
+        """The changes that make a row what was given."""
+        return {name: f'excluded."{name}"' for name in list(self.columns)[self.key :]}
+
+    def _key(self) -> str:
+        return ", ".join(f'"{name}"' for name in list(self.columns)[: self.key])
+
+
+class Database(Protocol):
+    """A connection whose changes since the last `commit` are there together or not at all.
+
+    One that was opened to read sees one state of the database. Raises AccessError if the database
+    fails.
+    """
+
+    def tables(self) -> set[str]: ...
+
+    def execute(self, sql: str) -> None: ...
+
+    def fetch(self, sql: str) -> list[Row]: ...
+
+    def upsert(
+        self, table: SqlTable, rows: Sequence[Row], changes: dict[str, str] | None = None
+    ) -> None:
+        """Insert rows; one whose key is there is replaced, or changed as `changes` says."""
+        ...
+
+    def commit(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def connect(url: str, *, read_only: bool = False) -> Database:
+    """Open `sqlite:///file`, `duckdb:///file` or `postgresql://…`.
+
+    Raises ConfigError for another address, InputError if `read_only` and there is no file,
+    LeaseHeldError if a DuckDB file is open elsewhere, AccessError if the database fails.
+    """
+    kind, _, rest = url.partition("://")
+    if kind in ("postgresql", "postgres"):
+        return PostgresDatabase(url, read_only)
+    if kind not in ("sqlite", "duckdb") or not rest.startswith("/"):
+        raise ConfigError(
+            "[STREAM] DATABASE must be sqlite:///FILE, duckdb:///FILE or postgresql://USER@HOST/NAME."
+        )
+    file = Path(rest[1:]).expanduser().resolve()
+    if read_only and not file.exists():
+        raise InputError(f"{file}: no statistics are there. Run scripts/stream.py summarize first.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return SqliteDatabase(file, read_only) if kind == "sqlite" else DuckDatabase(file, read_only)
+
+
+class SqliteDatabase:
+    def __init__(self, file: Path, read_only: bool) -> None:
+        self._failing = partial(_failing, f"SQLite file {file}", sqlite3.Error)
+        with self._failing():
+            mode = "ro" if read_only else "rwc"
+            self._connection = sqlite3.connect(f"{file.as_uri()}?mode={mode}", uri=True)
+            self._connection.execute("BEGIN" if read_only else "PRAGMA journal_mode = WAL")
+
+    def tables(self) -> set[str]:
+        return {name for (name,) in self.fetch("SELECT name FROM sqlite_schema")}
+
+    def execute(self, sql: str) -> None:
+        with self._failing():
+            self._connection.execute(sql)
+
+    def fetch(self, sql: str) -> list[Row]:
+        with self._failing():
+            return self._connection.execute(sql).fetchall()
+
+    def upsert(
+        self, table: SqlTable, rows: Sequence[Row], changes: dict[str, str] | None = None
+    ) -> None:
+        values = f"VALUES ({', '.join('?' for _ in table.columns)})"
+        sql = table.upsert(values, changes or table.replacing())
+        with self._failing():
+            self._connection.executemany(sql, _sqlite_rows(table, rows))
+
+    def commit(self) -> None:
+        with self._failing():
+            self._connection.commit()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class DuckDatabase:
+    def __init__(self, file: Path, read_only: bool) -> None:
+        import duckdb
+
+        self._failing = partial(_failing, f"DuckDB file {file}", duckdb.Error)
+        try:
+            self._connection = duckdb.connect(str(file), read_only=read_only)
+        except duckdb.IOException:
+            raise LeaseHeldError(
+                f"{file}: cannot be opened; another process may have it open, and DuckDB lets one "
+                "in at a time. To watch while summarize runs, use SQLite or PostgreSQL."
+            ) from None
+        self._connection.begin()
+
+    def tables(self) -> set[str]:
+        return _information_schema(self)
+
+    def execute(self, sql: str) -> None:
+        with self._failing():
+            self._connection.execute(sql)
+
+    def fetch(self, sql: str) -> list[Row]:
+        with self._failing():
+            return self._connection.execute(sql).fetchall()
+
+    def upsert(
+        self, table: SqlTable, rows: Sequence[Row], changes: dict[str, str] | None = None
+    ) -> None:
+        if not rows:
+            return
+        with self._failing():
+            self._connection.register(_STAGE, _arrow(table, rows))
+            source = f"SELECT * FROM {_STAGE}"  # noqa: S608
+            self._connection.execute(table.upsert(source, changes or table.replacing()))
+            self._connection.unregister(_STAGE)
+
+    def commit(self) -> None:
+        with self._failing():
+            self._connection.commit()
+            self._connection.begin()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class PostgresDatabase:
+    """Without a password in its address: libpq takes it from PGPASSWORD or ~/.pgpass."""
+
+    def __init__(self, url: str, read_only: bool) -> None:
+        from adbc_driver_postgresql import dbapi
+
+        self._failing = partial(_failing, "PostgreSQL", dbapi.Error)
+        with self._failing():
+            self._connection = dbapi.connect(url)
+        if read_only:
+            self.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+    def tables(self) -> set[str]:
+        return _information_schema(self)
+
+    def execute(self, sql: str) -> None:
+        with self._failing(), self._connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    def fetch(self, sql: str) -> list[Row]:
+        with self._failing(), self._connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall()
+
+    def upsert(
+        self, table: SqlTable, rows: Sequence[Row], changes: dict[str, str] | None = None
+    ) -> None:
+        if not rows:
+            return
+        with self._failing(), self._connection.cursor() as cursor:
+            cursor.adbc_ingest(_STAGE, _arrow(table, rows), mode="replace", temporary=True)
+            source = f"SELECT * FROM pg_temp.{_STAGE} WHERE true"  # noqa: S608
+            cursor.execute(table.upsert(source, changes or table.replacing()))
+
+    def commit(self) -> None:
+        with self._failing():
+            self._connection.commit()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def _failing(what: str, kind: type[Exception]) -> Iterator[None]:
+    """Turn the driver's error into ours. Only SQLite's own words are known to quote no row."""
+    try:
+        yield
+    except kind as error:
+        said = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
+        state = getattr(error, "sqlstate", None)
+        raise AccessError(
+            f"{what}: the statistics' database failed ({said}{f', {state}' if state else ''}). "
+            "Nothing was lost: once it can be used, start this again."
+        ) from None
+
+
+def _information_schema(database: Database) -> set[str]:
+    names = "SELECT table_name FROM information_schema.tables"
+    return {name for (name,) in database.fetch(names)}
+
+
+def _sqlite_rows(table: SqlTable, rows: Sequence[Row]) -> Iterable[Row]:
+    """SQLite has no type for a time: text that sorts as time does."""
+    columns = [
+        [value.isoformat(" ") for value in column] if kind == "TIMESTAMP" else column
+        for kind, column in zip(table.columns.values(), zip(*rows, strict=True), strict=False)
+    ]
+    return zip(*columns, strict=True)
+
+
+def _arrow(table: SqlTable, rows: Sequence[Row]) -> pa.Table:
+    """The rows as Arrow. A NUL character, which PostgreSQL cannot hold, becomes U+FFFD."""
+    columns = [
+        pa.array([v.replace("\0", "\ufffd") for v in column], pa.string())
+        if kind == "TEXT"
+        else pa.array(column, _ARROW[kind])
+        for kind, column in zip(table.columns.values(), zip(*rows, strict=True), strict=True)
+    ]
+    return pa.table(columns, names=list(table.columns))

@@ -1,0 +1,119 @@
+"""One event as a message: JSON with a sequence number, an id and the columns of `clickstream`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from itertools import product
+from typing import Any, NamedTuple
+
+from clicklake.schemas import CLICKSTREAM
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+_TIME_LENGTH = len("2018-04-01T00:00:00.000000Z")
+_ID_DIGITS = 32
+_MAX_SEQUENCE = 2**53  # what every reader of JSON holds exactly
+
+
+class BadMessageError(Exception):
+    """A message that is no event of the publisher; its text is the reason."""
+
+
+class Event(NamedTuple):
+    """What the statistics need of a message."""
+
+    sequence: int
+    time: str  # TIME_FORMAT, so that text order is time order
+    visitor: str
+    session: str
+    path: str
+    source: str | None  # utm_source
+
+
+def event_id(key: tuple[str | None, ...]) -> str:
+    """The id of the event whose six key columns are `key`, `time` written as TIME_FORMAT.
+
+    128 bits of SHA-256 over the columns as netstrings ("4:text,", "-" for null), so that no two
+    keys are written alike. It depends on nothing else: not on the run, the stream or the session.
+
+    >>> event_id(("v1", "/a", "2018-04-01T00:00:00.000000Z", None, None, None))
+    '31241f9c1d547615458ecdb1eb2e85a6'
+    """
+    parts = (b"-" if v is None else b"%d:%b," % (len(b := v.encode()), b) for v in key)
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:_ID_DIGITS]
+
+
+def event_id_sql(time: str) -> str:
+    """`event_id` as a DuckDB expression; `time` is the SQL of the time's text."""
+    columns = [time if name == CLICKSTREAM.time else f'"{name}"' for name in CLICKSTREAM.key]
+    netstrings = " || ".join(
+        f"coalesce(strlen({column}) || ':' || {column} || ',', '-')" for column in columns
+    )
+    return f"left(sha256({netstrings}), {_ID_DIGITS})"
+
+
+def parse(body: bytes) -> Event:
+    """Read a message. Raises BadMessageError with the reason if it is not one of the publisher's.
+
+    The id is computed again: what passes here was made from the event that it claims to be.
+    """
+    try:
+        message = json.loads(body.decode())
+    except UnicodeDecodeError:
+        raise BadMessageError("invalid_utf8") from None
+    except (ValueError, RecursionError):
+        raise BadMessageError("malformed_json") from None
+    if not isinstance(message, dict):
+        raise BadMessageError("not_an_object")
+    values: tuple[Any, ...] = tuple(map(message.get, _KINDS))
+    kinds = tuple(map(type, values))
+    if kinds not in _WELL_TYPED:
+        raise BadMessageError(f"invalid_{_ill_typed(kinds)}")
+    sequence, time, visitor, session, path, source, *_ = values
+    if not 1 <= sequence <= _MAX_SEQUENCE:
+        raise BadMessageError("invalid_sequence")
+    if not _is_time(time):
+        raise BadMessageError("invalid_time")
+    try:
+        "".join((session, path, source or "")).encode()
+        computed = event_id(tuple(map(message.get, CLICKSTREAM.key)))
+    except UnicodeEncodeError:
+        raise BadMessageError("lone_surrogate") from None
+    if computed != message["event_id"]:
+        raise BadMessageError("wrong_event_id")
+    return Event(sequence, time, visitor, session, path, source)
+
+
+_TEXT = (str,)
+_TEXT_OR_NULL = (str, type(None))
+_KINDS: dict[str, tuple[type, ...]] = {
+    "sequence": (int,),
+    "time": _TEXT,
+    "anonymous_user_id": _TEXT,
+    "session_id": _TEXT,
+    "path": _TEXT,
+    "utm_source": _TEXT_OR_NULL,
+    "event_id": _TEXT,
+    "url": _TEXT,
+    "browser": _TEXT_OR_NULL,
+    "os": _TEXT_OR_NULL,
+    "screen_resolution": _TEXT_OR_NULL,
+}
+_WELL_TYPED = frozenset(product(*_KINDS.values()))
+
+
+def _ill_typed(kinds: tuple[type, ...]) -> str:
+    pairs = zip(kinds, _KINDS.items(), strict=True)
+    return next(name for kind, (name, allowed) in pairs if kind not in allowed)
+
+
+def _is_time(text: str) -> bool:
+    # fromisoformat reads more forms than this one: week dates, other separators.
+    if len(text) != _TIME_LENGTH or (text[7], text[10], text[19], text[26]) != tuple("-T.Z"):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

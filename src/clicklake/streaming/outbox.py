@@ -1,0 +1,230 @@
+"""Which events of the lake are new to a stream, and a frozen copy of them until they are on it.
+
+A publication has three steps, each safe to repeat:
+1. `prepare` finds the new events and writes them, in order, to `outbox.parquet`. From its rename
+   on, the publication is decided: later runs of the lake do not change it.
+2. The publisher sends the outbox; the stream itself says how far it got.
+3. `finish` files the ids of the events under `published/<month>/` and replaces `state.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clicklake.schemas import CLICKSTREAM
+from clicklake.streaming.files import replace_whole, write_whole
+from clicklake.streaming.messages import TIME_FORMAT, event_id_sql
+from clicklake.streaming.snapshot import Snapshot
+from clicklake.streaming.stream import Outgoing
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_ROW_GROUP = 10_000
+_HEADER = b"clicklake.publication"
+_ID = pa.schema([pa.field("id", pa.binary(), nullable=False)])
+# Equal times of a visitor are ordered as the lake's sessions order them.
+_ORDER = "time, anonymous_user_id, url, browser, os, screen_resolution"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a stream holds for good: after `publication` publications, up to event `sequence`."""
+
+    publication: int = 0
+    sequence: int = 0
+    run_id: str = ""
+    seq: int = 0
+    files: list[str] = field(default_factory=list)  # all of whose events are on the stream
+
+
+class State:
+    """The publisher's own folder for one stream."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.outbox = folder / "outbox.parquet"
+        self._state = folder / "state.json"
+
+    def published(self) -> Published:
+        if not self._state.exists():
+            return Published()
+        return Published(**json.loads(self._state.read_text()))
+
+    def pending(self) -> Outbox | None:
+        """The publication under way, if there is one."""
+        if not self.outbox.exists():
+            return None
+        outbox = Outbox(self.outbox)
+        if outbox.after.publication > self.published().publication:
+            return outbox
+        self.outbox.unlink()  # finished, but for this
+        return None
+
+    def prepare(self, snapshot: Snapshot) -> Outbox | None:
+        """Decide the next publication. None if the snapshot has no event that is new."""
+        before = self.published()
+        files = list(snapshot.files(CLICKSTREAM.name))
+        new = sorted(set(files) - set(before.files))
+        events = self._write_new(snapshot, new, before, files) if new else 0
+        if events:
+            return Outbox(self.outbox)
+        self._write(_after(before, snapshot, files, 0, step=0))
+        return None
+
+    def finish(self, outbox: Outbox) -> None:
+        """File the outbox's ids and make its publication the last one."""
+        for month, ids in outbox.ids():
+            folder = self._ids_folder(month)
+            folder.mkdir(parents=True, exist_ok=True)
+            part = folder / f".{outbox.after.publication:09d}.tmp"
+            pq.write_table(ids, part)
+            replace_whole(part, folder / f"{outbox.after.publication:09d}.parquet")
+        self._write(outbox.after)
+        self.outbox.unlink()
+
+    def _write(self, published: Published) -> None:
+        write_whole(self._state, json.dumps(vars(published)).encode())
+
+    def _ids_folder(self, month: str) -> Path:
+        return self.folder / "published" / month
+
+    def _write_new(
+        self, snapshot: Snapshot, new: list[str], before: Published, files: list[str]
+    ) -> int:
+        """Write the outbox of the events of the files `new` that are not on the stream."""
+        part = self.outbox.with_suffix(".tmp")
+        spill = self.folder / "spill"
+        with _duckdb(spill) as connection:
+            connection.register("events", _events(snapshot, new))
+            connection.register("published", self._published_ids(new, before))
+            batches = connection.sql(_NEW_EVENTS).to_arrow_reader(_ROW_GROUP)
+            with pq.ParquetWriter(part, batches.schema, compression="zstd") as writer:
+                count = 0
+                for batch in batches:
+                    writer.write_batch(batch, row_group_size=_ROW_GROUP)
+                    count += batch.num_rows
+                after = _after(before, snapshot, files, count, step=1)
+                writer.add_key_value_metadata({_HEADER: json.dumps(vars(after))})
+        shutil.rmtree(spill, ignore_errors=True)
+        if count:
+            replace_whole(part, self.outbox)
+        else:
+            part.unlink()
+        return count
+
+    def _published_ids(self, new: list[str], before: Published) -> Any:
+        """The ids on the stream in the months of the files `new`, for a month may be rewritten."""
+        import pyarrow.dataset as ds
+
+        parts = [
+            str(part)
+            for month in sorted({_month(path) for path in new})
+            for part in sorted(self._ids_folder(month).glob("*.parquet"))
+            if int(part.stem) <= before.publication
+        ]
+        return ds.dataset(parts, schema=_ID, format="parquet") if parts else _ID.empty_table()
+
+
+class Outbox:
+    """The events of one publication in their order, numbered from `first` on."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetFile(path)
+        self.events: int = self._file.metadata.num_rows
+        self.after = Published(**json.loads(self._file.metadata.metadata[_HEADER]))
+        self.first = self.after.sequence - self.events + 1
+
+    def chunks(self, position: int, size: int) -> Iterator[list[Outgoing]]:
+        """The events after sequence number `position`, `size` at a time."""
+        chunk: list[Outgoing] = []
+        for number, visitor, message in self._rows(position):
+            body = b'{"sequence":%d,%b' % (number, message[1:])
+            chunk.append(Outgoing(number, visitor, body))
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+        if chunk:
+            yield chunk
+
+    def ids(self) -> Iterator[tuple[str, pa.Table]]:
+        """(month, table of ids) for each month."""
+        import pyarrow.compute as pc
+
+        table = self._file.read(columns=["month", "id"])
+        for month in pc.unique(table["month"]).to_pylist():
+            rows = table.filter(pc.equal(table["month"], month))
+            yield month, rows.select(["id"]).cast(_ID)
+
+    def _rows(self, position: int) -> Iterator[tuple[int, str, bytes]]:
+        number = self.first
+        for group in range(self._file.num_row_groups):
+            rows = self._file.metadata.row_group(group).num_rows
+            if number + rows - 1 > position:
+                columns = self._file.read_row_group(group, columns=["visitor", "message"])
+                pairs = zip(*(column.to_pylist() for column in columns.columns), strict=True)
+                for n, (visitor, message) in enumerate(pairs, number):
+                    if n > position:
+                        yield n, visitor, message
+            number += rows
+
+
+_TIME = f"strftime(make_timestamp(epoch_us(time)), '{TIME_FORMAT}')"
+_MESSAGE = ", ".join(
+    f"'{name}': {_TIME if name == CLICKSTREAM.time else chr(34) + name + chr(34)}"
+    for name in CLICKSTREAM.columns
+)
+_NEW_EVENTS = f"""
+    WITH named AS (SELECT *, {event_id_sql(_TIME)} AS event_id FROM events)
+    SELECT unhex(event_id) AS id,
+           strftime(make_timestamp(epoch_us(time)), '%Y-%m') AS month,
+           anonymous_user_id AS visitor,
+           encode(to_json({{'event_id': event_id, {_MESSAGE}}})::VARCHAR) AS message
+    FROM named ANTI JOIN published ON unhex(named.event_id) = published.id
+    ORDER BY {", ".join(f"{column} NULLS FIRST" for column in _ORDER.split(", "))}
+"""  # noqa: S608 - names from schemas.py only
+
+
+def _after(
+    before: Published, snapshot: Snapshot, files: Sequence[str], events: int, step: int
+) -> Published:
+    return Published(
+        before.publication + step,
+        before.sequence + events,
+        snapshot.run_id,
+        snapshot.seq,
+        list(files),
+    )
+
+
+def _events(snapshot: Snapshot, files: list[str]) -> Any:
+    import pyarrow.dataset as ds
+
+    return ds.dataset(
+        files, schema=CLICKSTREAM.schema, format="parquet", filesystem=snapshot.filesystem
+    )
+
+
+def _duckdb(spill: Path) -> DuckDBPyConnection:
+    """An in-memory DuckDB that sorts what does not fit into 2 GB on disk."""
+    import duckdb
+
+    config: dict[str, Any] = {"memory_limit": "2GB", "temp_directory": str(spill)}
+    return duckdb.connect(config=config)
+
+
+def _month(path: str) -> str:
+    """The month of a file's folder, as 2018-04; folder names are not zero-padded."""
+    found = re.search(r"year=(\d+)/month=(\d+)/", path)
+    if not found:
+        raise ValueError(f"{path} is not below year=/month=")
+    return f"{int(found[1]):04d}-{int(found[2]):02d}"

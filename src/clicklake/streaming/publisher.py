@@ -1,0 +1,100 @@
+"""Put every clean event of the lake onto the stream once, in time order per visitor."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from clicklake.errors import AccessError, InputError
+from clicklake.streaming.outbox import Outbox, State
+from clicklake.streaming.snapshot import Snapshot
+from clicklake.streaming.stream import Sink, StreamBrokenError
+
+log = logging.getLogger(__name__)
+
+_LONGEST_PAUSE = 10.0
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a call of `publish` put onto the stream: events `first` to `last`, if any."""
+
+    events: int
+    first: int
+    last: int
+    run_id: str
+
+
+def publish(
+    read_snapshot: Callable[[], Snapshot], state: State, sink: Sink, *, patience: float = 120
+) -> Publication:
+    """Publish the lake's events that are not on the stream, after what a killed call left undone.
+
+    `patience`: for how many seconds a stream that fails is tried again.
+    Raises InputError if the stream holds events that this state does not know of, AccessError if
+    the stream stays out of reach.
+    """
+    start = state.published().sequence
+    _refuse_other_publisher(state, sink)
+    if (left := state.pending()) is not None:
+        log.info("finishing publication %d", left.after.publication)
+        _deliver(left, sink, patience)
+        state.finish(left)
+    if (outbox := _prepared(read_snapshot, state)) is not None:
+        _deliver(outbox, sink, patience)
+        state.finish(outbox)
+    end = state.published()
+    return Publication(end.sequence - start, start + 1, end.sequence, end.run_id)
+
+
+def _prepared(read_snapshot: Callable[[], Snapshot], state: State) -> Outbox | None:
+    """A run of the job may replace the files of a snapshot while they are read: take the next."""
+    snapshot = read_snapshot()
+    while True:
+        try:
+            return state.prepare(snapshot)
+        except FileNotFoundError as error:
+            newer = read_snapshot()
+            if newer.seq == snapshot.seq:
+                raise InputError(
+                    f"The lake's manifest names a file that is not there ({error}). "
+                    "Run scripts/etl.py again, which repairs the lake."
+                ) from None
+            snapshot = newer
+
+
+def _refuse_other_publisher(state: State, sink: Sink) -> None:
+    pending = state.pending()
+    known = pending.after.sequence if pending else state.published().sequence
+    found = sink.position()
+    if found > known:
+        raise InputError(
+            f"The stream holds events up to number {found}, but {state.folder} knows of {known} "
+            "only: another publisher wrote it, or that folder was replaced. Bring the folder "
+            "back, or publish to a new stream."
+        )
+
+
+def _deliver(outbox: Outbox, sink: Sink, patience: float) -> None:
+    """Send the outbox from where the stream is; where the stream fails, ask it and go on."""
+    already = outbox.first - 1
+    deadline = time.monotonic() + patience
+    pause = 0.1
+    while True:
+        try:
+            for chunk in outbox.chunks(max(already, sink.position()), sink.chunk):
+                sink.send(chunk)
+                deadline, pause = time.monotonic() + patience, 0.1
+        except StreamBrokenError as error:
+            if time.monotonic() > deadline:
+                raise AccessError(
+                    f"The stream cannot be written: {error}. What is on it stays; start this "
+                    "again when it can, and it goes on from there."
+                ) from None
+            log.warning("stream broken off (%s); trying again", error)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        else:
+            return

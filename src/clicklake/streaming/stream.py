@@ -1,0 +1,130 @@
+"""What a stream is to the publisher (a sink) and to the summarizer (a source)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from clicklake.config import Aws
+
+
+class Outgoing(NamedTuple):
+    """An event on its way out; `key` (the visitor) decides the partition."""
+
+    sequence: int
+    key: str
+    body: bytes
+
+
+class Incoming(NamedTuple):
+    """A message as read. `offset` is text: a line, a Kafka offset, a Kinesis sequence number."""
+
+    partition: str
+    offset: str
+    body: bytes
+
+
+class StreamBrokenError(Exception):
+    """The stream failed in a way that may pass; ask for the position and go on from there."""
+
+
+class Sink(Protocol):
+    """A stream to write. After any failure `position` says what to send next."""
+
+    chunk: int  # how many events one `send` takes
+
+    def position(self) -> int:
+        """The sequence number up to which every event is on the stream; 0 if none is known."""
+        ...
+
+    def send(self, events: Sequence[Outgoing]) -> None:
+        """Put a chunk onto the stream, for good once this returns. Raises StreamBrokenError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """A stream to read."""
+
+    topic: str
+    horizon: int  # an event that this many later ones have overtaken is missing
+
+    def open(self, positions: Mapping[str, str]) -> None:
+        """Begin after `positions`, {partition: offset}; a partition not named, at its start."""
+        ...
+
+    def poll(self) -> list[Incoming]:
+        """The next messages; after a short wait, none."""
+        ...
+
+    def behind(self) -> Collection[str]:
+        """The partitions that have not been read to their present end."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a stream is: `kind` is folder, kafka or kinesis."""
+
+    kind: str
+    name: str  # the folder, the topic or the Kinesis stream
+    servers: str = ""  # of Kafka: host:port, or several joined by commas
+
+    def __str__(self) -> str:
+        if self.kind == "folder":
+            return self.name
+        return f"{self.kind}://{self.servers + '/' if self.servers else ''}{self.name}"
+
+    @property
+    def slug(self) -> str:
+        """The address as a folder's name."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", str(self))
+
+
+def parse_address(text: str) -> Address:
+    """Read an address that the configuration has checked.
+
+    >>> parse_address("kafka://127.0.0.1:9092/clicks")
+    Address(kind='kafka', name='clicks', servers='127.0.0.1:9092')
+    """
+    kind, separator, rest = text.partition("://")
+    if not separator:
+        return Address("folder", str(Path(text).expanduser().resolve()))
+    servers, _, name = rest.rpartition("/")
+    return Address(kind, name, servers)
+
+
+def open_sink(address: Address, state: Path, kafka_properties: str, aws: Aws) -> Sink:
+    """The sink at `address`; `state` is the publisher's own folder for it."""
+    if address.kind == "kafka":
+        from clicklake.streaming.kafka import KafkaSink
+
+        return KafkaSink(address.servers, address.name, kafka_properties)
+    if address.kind == "kinesis":
+        from clicklake.streaming.kinesis import KinesisSink
+
+        return KinesisSink(address.name, state / "kinesis.json", aws)
+    from clicklake.streaming.folder import FolderSink
+
+    return FolderSink(Path(address.name))
+
+
+def open_source(address: Address, kafka_properties: str, aws: Aws) -> Source:
+    """The source at `address`. Raises InputError if there is no such stream."""
+    if address.kind == "kafka":
+        from clicklake.streaming.kafka import KafkaSource
+
+        return KafkaSource(address.servers, address.name, kafka_properties)
+    if address.kind == "kinesis":
+        from clicklake.streaming.kinesis import KinesisSource
+
+        return KinesisSource(address.name, aws)
+    from clicklake.streaming.folder import FolderSource
+
+    return FolderSource(Path(address.name))

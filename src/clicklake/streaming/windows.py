@@ -1,0 +1,153 @@
+"""Counts per minute, hour and day of event time, closed by a watermark.
+
+The watermark is the latest time of any event before, less the allowed lateness. A window closes
+when the watermark reaches its end; an event for a closed window is counted as late there and
+nowhere else. The watermark moves with each event, not with each read, so the counts depend on
+the order of the events alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from heapq import heapify, heappop, heappush, nsmallest
+
+from clicklake.streaming.messages import TIME_FORMAT, Event
+
+# How much of an event's time names its window: 2018-04-01T10:59.
+_NAME_LENGTH = {"minute": 16, "hour": 13, "day": 10}
+_SPAN = {
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+}
+PERIODS = tuple(_SPAN)
+KINDS = ("visitor", "session", "path", "source")
+TOP_KINDS = ("path", "source")
+NO_SOURCE = "(none)"
+
+Key = tuple[str, datetime]  # period, start
+
+
+def _counters() -> dict[str, Counter[str]]:
+    return {kind: Counter() for kind in KINDS}
+
+
+def _names() -> dict[str, set[str]]:
+    return {kind: set() for kind in KINDS}
+
+
+@dataclass
+class Window:
+    """One window's events by visitor, session, path and source.
+
+    `start` is UTC, without a zone. `unstored`: the names whose counts have changed since the
+    window was stored last; `is_stored`: whether it ever was. `tally` brings the counts up to
+    the events added.
+    """
+
+    period: str
+    start: datetime
+    events: int = 0
+    counts: dict[str, Counter[str]] = field(default_factory=_counters)
+    closed: bool = False
+    is_stored: bool = False
+    unstored: dict[str, set[str]] = field(default_factory=_names)
+    _added: list[Event] = field(default_factory=list)
+
+    @property
+    def key(self) -> Key:
+        return self.period, self.start
+
+    def closes_at(self, lateness: timedelta) -> str:
+        """The latest time seen at which the window closes, written as an event's time."""
+        return (self.start + _SPAN[self.period] + lateness).strftime(TIME_FORMAT)
+
+    def add(self, event: Event) -> None:
+        self._added.append(event)
+
+    def tally(self) -> None:
+        self.events += len(self._added)
+        for kind in KINDS:
+            names = [getattr(event, kind) or NO_SOURCE for event in self._added]
+            self.counts[kind].update(names)
+            self.unstored[kind].update(names)
+        self._added.clear()
+
+    def top(self, kind: str, size: int) -> list[tuple[str, int]]:
+        """The names with most events, equal ones by name."""
+        return nsmallest(size, self.counts[kind].items(), key=lambda item: (-item[1], item[0]))
+
+
+class Windows:
+    """The open windows, those closed since they were stored, and late events by window.
+
+    `latest`: the latest time of any event so far, "" before the first.
+    """
+
+    def __init__(self, lateness: timedelta, latest: str = "", stored: Iterable[Window] = ()):
+        self._lateness = lateness
+        self.latest = latest
+        self.late: Counter[Key] = Counter()
+        self._windows = {_name(window): window for window in stored}
+        self._changed: set[tuple[str, str]] = set()
+        self._closing = [(w.closes_at(lateness), name) for name, w in self._windows.items()]
+        heapify(self._closing)
+
+    def add(self, event: Event) -> None:
+        """Count an event, the next in the stream's order."""
+        for period, length in _NAME_LENGTH.items():
+            name = (period, event.time[:length])
+            window = self._windows.get(name) or self._open(name)
+            if window.closed:
+                self.late[window.key] += 1
+            else:
+                window.add(event)
+                self._changed.add(name)
+        if event.time > self.latest:
+            self.latest = event.time
+            self._close()
+
+    def changed(self) -> list[Window]:
+        """The windows that differ from what was stored last."""
+        windows = [self._windows[name] for name in self._changed]
+        for window in windows:
+            window.tally()
+        return windows
+
+    def stored(self) -> None:
+        """All that has changed was stored: forget the changes, and the windows that closed."""
+        for name in self._changed:
+            window = self._windows[name]
+            window.is_stored = True
+            window.unstored = _names()
+        self._windows = {name: w for name, w in self._windows.items() if not w.closed}
+        self._changed.clear()
+        self.late.clear()
+
+    def _open(self, name: tuple[str, str]) -> Window:
+        window = self._windows[name] = Window(name[0], _start(name[1]))
+        closes_at = window.closes_at(self._lateness)
+        if closes_at <= self.latest:
+            window.closed = True
+        else:
+            heappush(self._closing, (closes_at, name))
+        return window
+
+    def _close(self) -> None:
+        while self._closing and self._closing[0][0] <= self.latest:
+            _, name = heappop(self._closing)
+            self._windows[name].closed = True
+            self._changed.add(name)
+
+
+def _start(name: str) -> datetime:
+    """The start of a window that is named 2018-04-01, 2018-04-01T10 or 2018-04-01T10:59."""
+    return datetime.fromisoformat(name + "0000-00-00T00:00"[len(name) :])
+
+
+def _name(window: Window) -> tuple[str, str]:
+    text = window.start.strftime(TIME_FORMAT)
+    return window.period, text[: _NAME_LENGTH[window.period]]
