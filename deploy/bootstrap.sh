@@ -1,0 +1,18 @@
+#!/bin/bash
+# EMR bootstrap action, run on every machine of the cluster: installs the job's Python packages
+# from one archive in S3, and puts dl.cfg in place. Needs no internet.
+#   $1 address of the wheels' tar   $2 address of dl.cfg   CLICKLAKE_HOME where to put them
+set -euo pipefail
+
+home=${CLICKLAKE_HOME:-/opt/clicklake}
+[ -w "$home" ] || sudo install -d -m 755 -o "$(id -un)" "$home"
+
+aws s3 cp --only-show-errors "$1" "$home/wheels.tar"
+aws s3 cp --only-show-errors "$2" "$home/dl.cfg"
+tar -xf "$home/wheels.tar" -C "$home"
+
+python3.11 -m venv "$home/venv"
+"$home/venv/bin/pip" install --quiet --disable-pip-version-check --no-index --no-deps \
+    --find-links "$home/wheels" --requirement "$home/wheels/requirements.txt"
+"$home/venv/bin/pip" check
+rm -r "$home/wheels" "$home/wheels.tar"

@@ -1,0 +1,1 @@
+"""From a laptop to a finished job on EMR, and back to nothing."""

@@ -1,0 +1,363 @@
+"""The verbs of deploy.py: plan, up, status, logs, down."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from itertools import islice
+from typing import Any
+
+from clicklake.aws import clusters, desired, network, package, plan, prices, report, teardown
+from clicklake.aws.client import Aws
+from clicklake.aws.clusters import Cluster
+from clicklake.aws.console import Console
+from clicklake.aws.desired import Call, Launch
+from clicklake.aws.names import Deployment, deployment
+from clicklake.aws.plan import Change
+from clicklake.aws.progress import Clock, Outcome, StoppedError, end, follow
+from clicklake.config import Cluster as Settings
+from clicklake.config import Config
+from clicklake.errors import ConfigError
+
+SHOWN_CLUSTERS = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says, besides what the configuration does."""
+
+    launch: Launch
+    detach: bool = False
+    timeout_seconds: float = 0
+    yes: bool = False
+    delete_data: bool = False
+    typed_name: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that `up` would do, and the live cluster that it would go on with."""
+
+    changes: list[Change]
+    cluster: Change
+    live: Cluster | None
+    step_id: str | None
+    estimate: prices.Estimate
+
+
+Result = dict[str, Any]
+
+
+class Deployer:
+    """One deployment; each verb returns the facts of `--json`, with its `exit_code`."""
+
+    def __init__(
+        self,
+        config: Config,
+        options: Options,
+        aws: Aws,
+        console: Console,
+        clock: Clock | None = None,
+    ) -> None:
+        account, partition = aws.identity
+        self.settings = config.cluster
+        self.own: Deployment = deployment(config, account, partition, aws.region)
+        self._config = config
+        self._options = options
+        self._aws = aws
+        self._console = console
+        self._clock = clock or Clock()
+
+    def plan(self) -> Result:
+        made = self._plan()
+        self._show(made)
+        return {
+            **self._where(),
+            "changes": [_as_json(each) for each in [*made.changes, made.cluster]],
+            "cost": {**asdict(made.estimate), "per_run": made.estimate.per_run},
+            "exit_code": 0,
+        }
+
+    def up(self) -> Result:
+        made = self._plan()
+        self._show(made)
+        self._confirm("Nothing was changed.")
+        self._apply(made.changes)
+        cluster_id, step_id = self._start(made)
+        own = {**self._where(), "cluster_id": cluster_id, "step_id": step_id}
+        if self._options.detach:
+            self._console.say("Not waiting for it. See it: deploy.py status")
+            return {**own, "status": "running", "exit_code": 0}
+        return {**own, **self._finish(cluster_id, step_id)}
+
+    def status(self) -> Result:
+        found = list(islice(clusters.find(self._aws, self.own), SHOWN_CLUSTERS))
+        if not found:
+            self._console.say(f"No cluster of {self.own.name} in {self.own.region}.")
+        shown = [self._shown(each) for each in found]
+        last = report.metrics(self._aws, self.own)
+        run = {key: last.get(key) for key in ("run_id", "status")} if last else None
+        if run:
+            self._console.say(f"Last run of the lake: {run['run_id']}, {run['status']}.")
+        return {**self._where(), "clusters": shown, "last_run": run, "exit_code": 0}
+
+    def logs(self) -> Result:
+        newest = next(clusters.find(self._aws, self.own), None)
+        if newest is None:
+            raise ConfigError(
+                f"No cluster of {self.own.name} in {self.own.region}, so no logs. Start one: "
+                "deploy.py up"
+            )
+        cluster_id = newest.id
+        steps = clusters.steps(self._aws, cluster_id)
+        step_id = steps[0].id if steps else None
+        texts = {}
+        for name in ("controller", "stdout", "stderr"):
+            text = step_id and report.log(self._aws, self.own, cluster_id, step_id, name)
+            texts[name] = text or None
+        texts["bootstrap"] = report.bootstrap_log(self._aws, self.own, cluster_id)
+        for name, text in texts.items():
+            if text:
+                self._console.say(f"==> {name} <==\n{text.rstrip()}")
+        if not any(texts.values()):
+            self._console.say("No log is on S3 yet: EMR copies them every few minutes.")
+        return {
+            **self._where(),
+            "cluster_id": cluster_id,
+            "step_id": step_id,
+            "logs": texts,
+            "exit_code": 0,
+        }
+
+    def down(self) -> Result:
+        running = teardown.live_clusters(self._aws, self.own)
+        data = self._may_delete_data()
+        removals = teardown.removals(self._aws, self.own, data=data)
+        names = [f"cluster {each.id}" for each in running]
+        names += [f"{each.kind} {each.name}" for each in removals]
+        if names:
+            self._console.say("\n  ".join(["To be removed:", *names]))
+            self._confirm("Nothing was removed.")
+        else:
+            self._console.say("There is nothing to remove.")
+        for each in running:
+            self._end(each.id, fully=True)
+        for removal in removals:
+            removal.run()
+            self._console.say(f"  removed {removal.kind} {removal.name}")
+        if not data:
+            self._console.say(f"Kept: the data in bucket {self.own.logs.bucket}, if there is any.")
+        return {**self._where(), "removed": names, "data_deleted": data, "exit_code": 0}
+
+    def _confirm(self, otherwise: str) -> None:
+        """Ask on a terminal; where nobody can be asked, the command itself is the answer."""
+        if self._options.yes:
+            return
+        if self._console.ask("Go ahead? [y/N]") not in (None, "y", "Y", "yes"):
+            raise StoppedError(otherwise, 130)
+
+    def _may_delete_data(self) -> bool:
+        """Whether to delete the output bucket: asked for, ours, and its name typed."""
+        bucket = self.own.logs.bucket
+        if not self._options.delete_data:
+            return False
+        if not teardown.owns_output(self._aws, self.own):
+            self._console.say(f"Bucket {bucket} is not ours, or not there: not deleted.")
+            return False
+        typed = self._options.typed_name or self._console.ask(
+            f"All data in {bucket} will be gone for ever. Its name, to go ahead:"
+        )
+        if typed != bucket:
+            raise ConfigError(
+                f"--delete-data deletes bucket {bucket} with the lake in it; to confirm, give its "
+                f"name: deploy.py down --delete-data --yes {bucket}"
+            )
+        return True
+
+    def _plan(self) -> Plan:
+        """Look at everything; nothing is changed here."""
+        aws, own, launch = self._aws, self.own, self._options.launch
+        desired.check_release(launch.release, _pyspark_version())
+        files = package.uploads(self._config, own, network.architecture(aws, self.settings))
+        where = network.network(aws, self.settings)
+        changes = plan.changes(aws, own, desired.foundation(own, where, secure=aws.secure))
+        missing = {each.name for each in changes if each.action == "create"}
+        changes += plan.changes(aws, own, (desired.upload(own, each) for each in files))
+        output_is_there = own.logs.bucket not in missing
+        changes += plan.input_changes(aws, own, bucket_is_there=output_is_there)
+        wanted = desired.cluster(own, self.settings, launch, where, files)
+        cluster, live, step_id = self._cluster(wanted, files)
+        cost = prices.estimate(self.settings, on_demand=launch.on_demand)
+        return Plan(changes, cluster, live, step_id, cost)
+
+    def _cluster(
+        self, wanted: desired.Resource, files: list[package.Upload]
+    ) -> tuple[Change, Cluster | None, str | None]:
+        """Start a cluster, or go on with the live one: never a second beside it."""
+        aws, own = self._aws, self.own
+        live = next(clusters.find(aws, own, clusters.LIVE), None)
+        if live is None:
+            return plan.compare(own, wanted, None), None, None
+        going = next((each for each in clusters.steps(aws, live.id) if not each.ended), None)
+        if going is not None:
+            note = f"{live.status.state}; its step {going.id} is followed, no other is started"
+            return Change("reuse", "cluster", live.id, note), live, going.id
+        if clusters.bootstrap_arguments(aws, live.id) != desired.bootstrap_arguments(own, files):
+            raise ConfigError(
+                f"Cluster {live.id} is live, but was set up with another dl.cfg or other Python "
+                "packages. End it: deploy.py down; then: deploy.py up"
+            )
+        step = desired.step(own, files, keep_alive=not live.auto_terminate)
+        add = Call("emr", "add_job_flow_steps", {"JobFlowId": live.id, "Steps": [step]})
+        note = f"{live.status.state}; the job is added as a step"
+        return Change("reuse", "cluster", live.id, note, calls=(add,)), live, None
+
+    def _show(self, made: Plan) -> None:
+        say, own = self._console.say, self.own
+        say(f"{own.name} in {own.region}, account {own.account}:")
+        for change in [*_without_many_files(made.changes), made.cluster]:
+            tags = ", ".join(f"{key}={value}" for key, value in change.tags.items())
+            notes = "; ".join(text for text in (change.note, tags and f"tags {tags}") if text)
+            named = f"  {change.action:<7} {change.kind:<23} {change.name}"
+            say(f"{named}  ({notes})" if notes else named)
+        say(f"Cluster: {_machines(self.settings, self._options.launch)}.")
+        say(f"Cost: {made.estimate}.")
+
+    def _apply(self, changes: list[Change]) -> None:
+        for change in changes:
+            if change.kind == "wheels" and change.calls:
+                self._console.live("downloading the Python packages for the cluster")
+                package.build_wheels(network.architecture(self._aws, self.settings))
+            if change.calls:
+                self._make(change)
+                self._console.say(f"  {change.action}d {change.kind} {change.name}")
+
+    def _make(self, change: Change) -> list[Result]:
+        return [
+            self._aws.call(call.service, call.operation, retry_on=call.retry_on, **call.request)
+            for call in change.calls
+        ]
+
+    def _start(self, made: Plan) -> tuple[str, str]:
+        """The cluster and the step to follow, started if need be."""
+        if made.live and made.step_id:
+            return made.live.id, made.step_id
+        (answer,) = self._make(made.cluster)
+        if made.live:
+            return made.live.id, answer["StepIds"][0]
+        cluster_id = answer["JobFlowId"]
+        self._console.say(f"Cluster {cluster_id} starts. Stop it at any time: deploy.py down")
+        return cluster_id, clusters.steps(self._aws, cluster_id)[0].id
+
+    def _finish(self, cluster_id: str, step_id: str) -> Result:
+        """Follow the step to its end, end the cluster, and say how it went."""
+        outcome = follow(
+            self._aws,
+            cluster_id,
+            step_id,
+            self._console,
+            self._clock,
+            every=self.settings.poll_seconds,
+            limit=self._options.timeout_seconds,
+        )
+        if outcome.cluster.auto_terminate:
+            ended = self._end(cluster_id, fully=False)
+            outcome = replace(outcome, cluster=ended)
+        else:
+            self._console.say(
+                f"Cluster {cluster_id} is kept alive, and costs money, until it was idle for "
+                f"{self.settings.idle_minutes} minutes. End it: deploy.py down"
+            )
+        return self._succeeded(outcome) if outcome.succeeded else self._failed(outcome)
+
+    def _succeeded(self, outcome: Outcome) -> Result:
+        found = report.metrics(self._aws, self.own, since=outcome.step.created)
+        self._console.say(report.success(self.own, outcome, found))
+        return {**_ended(outcome), "status": "completed", "metrics": found, "exit_code": 0}
+
+    def _failed(self, outcome: Outcome) -> Result:
+        wait = self.settings.log_wait_seconds
+        text = report.failure_log(
+            self._aws, self.own, outcome, self._console, self._clock, wait=wait
+        )
+        self._console.error(report.failure(outcome, text))
+        return {
+            **_ended(outcome),
+            "status": "failed",
+            "cause": report.probable_cause(text),
+            "log_tail": report.tail(text),
+            "exit_code": report.exit_code(outcome),
+        }
+
+    def _end(self, cluster_id: str, *, fully: bool) -> Cluster:
+        every = self.settings.poll_seconds
+        return end(self._aws, cluster_id, self._console, self._clock, every=every, fully=fully)
+
+    def _where(self) -> Result:
+        own = self.own
+        return {
+            "name": own.name,
+            "account": own.account,
+            "region": own.region,
+            "lake": own.lake.uri(),
+            "logs": own.logs.uri(),
+        }
+
+    def _shown(self, cluster: Cluster) -> Result:
+        """A cluster with its steps, said and as facts."""
+        self._console.say(
+            f"cluster {cluster.id}  {report.told(cluster.status)}  since {cluster.created:%F %H:%M}"
+        )
+        steps = clusters.steps(self._aws, cluster.id)
+        for step in steps:
+            self._console.say(f"  step {step.id}  {report.told(step.status)}")
+        return {
+            "cluster_id": cluster.id,
+            "created": cluster.created.isoformat(),
+            **asdict(cluster.status),
+            "steps": [{"step_id": step.id, **asdict(step.status)} for step in steps],
+        }
+
+
+def _pyspark_version() -> str:
+    """Of the pyspark in use, whole or client only."""
+    for distribution in ("pyspark", "pyspark-client"):
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    raise ConfigError("pyspark is not installed, so no EMR release can be chosen: see README.md")
+
+
+def _machines(settings: Settings, launch: Launch) -> str:
+    primary, workers = ("|".join(t) for t in (settings.primary_types, settings.worker_types))
+    market = "on demand" if launch.on_demand else "on Spot, or on demand if there is none"
+    text = f"{launch.release}, 1 primary ({primary}) and {settings.core_nodes} core ({workers})"
+    if settings.task_nodes:
+        text += f" on demand, {settings.task_nodes} task {market}"
+    ends = f"after {settings.idle_minutes} idle minutes" if launch.keep_alive else "with the job"
+    return f"{text}; it ends {ends}"
+
+
+def _without_many_files(changes: list[Change]) -> list[Change]:
+    """The plan for people: the input files in one line for each action."""
+    files = [change for change in changes if change.kind == "input file"]
+    shown = [change for change in changes if change.kind != "input file"]
+    for action in dict.fromkeys(change.action for change in files):
+        count = sum(change.action == action for change in files)
+        shown.append(Change(action, "input files", f"{count} of INPUT_DATA"))
+    return shown
+
+
+def _as_json(change: Change) -> Result:
+    facts = asdict(change)
+    facts["calls"] = [f"{call.service}.{call.operation}" for call in change.calls]
+    return facts
+
+
+def _ended(outcome: Outcome) -> Result:
+    return {
+        "seconds": round(outcome.seconds),
+        "cluster": asdict(outcome.cluster.status),
+        "step": asdict(outcome.step.status),
+    }

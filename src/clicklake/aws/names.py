@@ -1,0 +1,151 @@
+"""What a deployment is called and where its parts lie: configuration to names, nothing else."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from clicklake.config import Config
+from clicklake.errors import ConfigError
+
+# The mark of what is ours: `clicklake = NAME of [CLUSTER]`. Nothing without it is ever changed.
+TAG = "clicklake"
+EMR_TAG = "for-use-with-amazon-emr-managed-policies"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A prefix in a bucket; the empty prefix is the bucket itself."""
+
+    bucket: str
+    prefix: str = ""
+
+    @classmethod
+    def of(cls, address: str) -> Place:
+        bucket, _, prefix = re.sub(r"^s3a?://", "", address).partition("/")
+        return cls(bucket, prefix.strip("/"))
+
+    def key(self, *parts: str) -> str:
+        return "/".join(part for part in (self.prefix, *parts) if part)
+
+    def uri(self, *parts: str, scheme: str = "s3") -> str:
+        return f"{scheme}://{self.bucket}/{self.key(*parts)}"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One deployment in one account and region."""
+
+    name: str
+    account: str
+    partition: str
+    region: str
+    code: Place
+    lake: Place
+    logs: Place
+    input_data: str  # as the job on the cluster reads it
+    inputs: tuple[Place, ...]  # all that the job reads, for the policy
+    local_input: Path | None  # a folder of this machine that is copied to `input_data`
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {TAG: self.name}
+
+    @property
+    def service_role(self) -> str:
+        return f"{self.name}-service-{self.region}"
+
+    @property
+    def instance_role(self) -> str:
+        """The name of the role of the cluster's machines, and of its instance profile."""
+        return f"{self.name}-instance-{self.region}"
+
+    def arn(self, service: str, resource: str, *, region: str = "", account: str = "") -> str:
+        return f"arn:{self.partition}:{service}:{region}:{account}:{resource}"
+
+    def role_arn(self, role: str) -> str:
+        return self.arn("iam", f"role/{role}", account=self.account)
+
+    def bucket_arn(self, place: Place) -> str:
+        return self.arn("s3", place.bucket)
+
+    def objects_arn(self, place: Place) -> str:
+        return self.arn("s3", f"{place.bucket}/{place.key('*')}")
+
+
+def deployment(config: Config, account: str, partition: str, region: str) -> Deployment:
+    """Name everything. Raises ConfigError where the configuration contradicts itself."""
+    name = config.cluster.name
+    own = f"{account}-{region}"
+    output = _output_bucket(config) or f"{name}-lake-{own}"
+    output_data = config.datalake.output_data
+    local_input = _local_input(config)
+    copied_to = Place(output, "input")
+    input_data = copied_to.uri(scheme="s3a") if local_input else config.datalake.input_data
+    return Deployment(
+        name=name,
+        account=account,
+        partition=partition,
+        region=region,
+        code=Place(config.s3.code_bucket or f"{name}-code-{own}", name),
+        lake=Place.of(output_data) if _on_s3(output_data) else Place(output, "lake"),
+        logs=Place(output, "logs"),
+        input_data=input_data,
+        inputs=_inputs(config, input_data),
+        local_input=local_input,
+    )
+
+
+def _on_s3(address: str) -> bool:
+    return address.startswith(("s3://", "s3a://"))
+
+
+def _output_bucket(config: Config) -> str:
+    """The bucket of OUTPUT_DATA, which OUTPUT_BUCKET may name again but not contradict."""
+    named = config.s3.output_bucket
+    address = config.datalake.output_data
+    if not _on_s3(address):
+        return named
+    bucket = Place.of(address).bucket
+    if named and named != bucket:
+        raise ConfigError(
+            f"dl.cfg: [S3] OUTPUT_BUCKET is {named}, but [DATALAKE] OUTPUT_DATA is in {bucket}; "
+            "they must be the same bucket, or OUTPUT_BUCKET left out."
+        )
+    return bucket
+
+
+def _sources(config: Config) -> dict[str, str]:
+    sources = config.sources
+    return {
+        "USER_UPDATES": sources.user_updates,
+        "PAGE_VIEWS": sources.page_views,
+        "CLICKSTREAM": sources.clickstream,
+    }
+
+
+def _local_input(config: Config) -> Path | None:
+    """INPUT_DATA if it is a folder of this machine that a source lies in."""
+    local = [key for key, folder in _sources(config).items() if re.match(r"/|~|file:", folder)]
+    if local:
+        raise ConfigError(
+            f"dl.cfg: [SOURCES] {', '.join(local)}: a folder of this machine, which a cluster "
+            "cannot read; it must be an s3a:// address, or relative to INPUT_DATA."
+        )
+    input_data = config.datalake.input_data
+    if _on_s3(input_data) or all(_on_s3(folder) for folder in _sources(config).values()):
+        return None
+    folder = Path(input_data.removeprefix("file://"))
+    if not folder.is_dir():
+        raise ConfigError(
+            f"dl.cfg: [DATALAKE] INPUT_DATA is {folder}, which is neither a folder of this "
+            "machine nor an s3a:// address."
+        )
+    return folder
+
+
+def _inputs(config: Config, input_data: str) -> tuple[Place, ...]:
+    own = [folder for folder in _sources(config).values() if _on_s3(folder)]
+    shared = [input_data] if len(own) < len(_sources(config)) else []
+    return tuple(Place.of(address) for address in dict.fromkeys(shared + own))

@@ -1,0 +1,262 @@
+"""Desired against observed: what `up` would do. Everything here only reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clicklake.aws.client import Aws
+from clicklake.aws.desired import Call, Resource, input_file
+from clicklake.aws.names import TAG, Deployment, Place
+from clicklake.errors import AccessError, ConfigError, ConflictError
+
+MOST_LOCAL_INPUT = 5 * 10**9  # bytes
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A resource as it is: its tags, and each setting that can be read."""
+
+    tags: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    problem: str = ""  # why it can be neither used nor made
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is done about one resource: "create", "change", "reuse" or, if it cannot be, "stop"."""
+
+    action: str
+    kind: str
+    name: str
+    note: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    calls: tuple[Call, ...] = ()
+
+
+def compare(own: Deployment, wanted: Resource, seen: Seen | None) -> Change:
+    """The difference between what should be and what is; None is: it is not there."""
+
+    def change(action: str, note: str = "", calls: Iterable[Call] = ()) -> Change:
+        tags = dict(wanted.tags)
+        return Change(action, wanted.kind, wanted.name, note, tags, tuple(calls))
+
+    if seen is None:
+        puts = [setting.put for setting in wanted.settings if not setting.at_creation]
+        return change("create", calls=[wanted.create, *puts])
+    if seen.problem:
+        return change("stop", seen.problem)
+    if wanted.tags and seen.tags.get(TAG) != own.name:
+        return _not_ours(own, change, wanted.kind)
+    differing = [
+        setting
+        for setting in wanted.settings
+        if not _holds(setting.value, seen.settings.get(setting.name), setting.exact)
+    ]
+    if differing:
+        names = ", ".join(setting.name for setting in differing)
+        return change("change", names, [setting.put for setting in differing])
+    return change("reuse")
+
+
+def _not_ours(own: Deployment, change: Callable[..., Change], kind: str) -> Change:
+    mark = f"no tag {TAG}={own.name}"
+    if kind == "bucket":
+        return change("reuse", f"{mark}: used as it is, never changed or deleted")
+    return change("stop", f"exists with {mark}; set another NAME in [CLUSTER] of dl.cfg")
+
+
+def _holds(wanted: Any, seen: Any, exact: bool) -> bool:
+    """Whether `seen` has all of `wanted` and, if `exact`, nothing else."""
+    if exact:
+        return bool(wanted == seen)
+    if isinstance(wanted, dict):
+        return isinstance(seen, dict) and all(
+            _holds(value, seen.get(key), exact) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return isinstance(seen, list) and all(
+            any(_holds(item, other, exact) for other in seen) for item in wanted
+        )
+    return bool(wanted == seen)
+
+
+def observe(aws: Aws, own: Deployment, wanted: Resource) -> Seen | None:
+    """The resource as AWS shows it; None if there is none of that name."""
+    return _READERS.get(wanted.kind, _object)(aws, own, wanted)
+
+
+def changes(aws: Aws, own: Deployment, wanted: Iterable[Resource]) -> list[Change]:
+    """What to do about each resource.
+
+    Raises ConflictError that names every resource whose name is taken or whose place is wrong.
+    """
+    found = [compare(own, each, observe(aws, own, each)) for each in wanted]
+    stops = [f"{each.kind} {each.name}: {each.note}." for each in found if each.action == "stop"]
+    if stops:
+        raise ConflictError("\n".join(stops))
+    return found
+
+
+def input_changes(aws: Aws, own: Deployment, *, bucket_is_there: bool) -> list[Change]:
+    """The files of a local INPUT_DATA that have to be copied to S3, and those that are there.
+
+    Raises ConfigError if they are more than should go up from a laptop.
+    """
+    if own.local_input is None:
+        return []
+    files = _visible_files(own.local_input)
+    size = sum(path.stat().st_size for path in files.values())
+    place = Place.of(own.input_data)
+    if size > MOST_LOCAL_INPUT:
+        raise ConfigError(
+            f"dl.cfg: [DATALAKE] INPUT_DATA is a folder of this machine with {size / 1e9:.1f} GB, "
+            f"too much to copy silently. Copy it: aws s3 sync {own.local_input} {place.uri()} "
+            f"and set INPUT_DATA to {own.input_data}"
+        )
+    there: dict[str, str] = {}
+    if bucket_is_there:
+        listed = aws.items(
+            "s3", "list_objects_v2", "Contents", Bucket=place.bucket, Prefix=place.key() + "/"
+        )
+        there = {each["Key"]: each["ETag"].strip('"') for each in listed}
+    found = []
+    for key, path in files.items():
+        wanted = input_file(own, path, key)
+        same = there.get(wanted.create.request["Key"]) == _md5(path)
+        found.append(compare(own, wanted, Seen() if same else None))
+    return found
+
+
+def _visible_files(folder: Path) -> dict[str, Path]:
+    """Files below `folder` by their relative name; the job does not read hidden ones."""
+    files = {path.relative_to(folder): path for path in sorted(folder.rglob("*"))}
+    return {
+        name.as_posix(): path
+        for name, path in files.items()
+        if path.is_file() and not any(part.startswith((".", "_")) for part in name.parts)
+    }
+
+
+def _md5(path: Path) -> str:
+    """S3's ETag of an object put in one piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def _bucket(aws: Aws, own: Deployment, wanted: Resource) -> Seen | None:
+    name, ours = {"Bucket": wanted.name}, {"ExpectedBucketOwner": own.account}
+    try:
+        head = aws.find("s3", "head_bucket", ("404", "NoSuchBucket"), **name, **ours)
+    except AccessError:
+        return Seen(
+            problem="the name is taken by another account, or you may not see the bucket; "
+            "set another name in [S3] of dl.cfg"
+        )
+    if head is None:
+        return None
+    region = head.get("BucketRegion") or own.region
+    if region != own.region:
+        return Seen(
+            problem=f"lies in {region}, the deployment in {own.region}; set REGION in [CLUSTER] "
+            "of dl.cfg, or another bucket in [S3]"
+        )
+    tagging = aws.find("s3", "get_bucket_tagging", ("NoSuchTagSet",), **name)
+    tags = _tags(tagging, "TagSet")
+    if tags.get(TAG) != own.name:
+        return Seen(tags)
+    settings: dict[str, Any] = {"tags": tags}
+    for setting, (operation, key, none) in _BUCKET_SETTINGS.items():
+        answer = aws.find("s3", operation, (none,), **name)
+        settings[setting] = answer and answer.get(key)
+    if settings["TLS only"]:
+        settings["TLS only"] = json.loads(settings["TLS only"])
+    return Seen(tags, settings)
+
+
+_BUCKET_SETTINGS = {
+    "public access blocked": (
+        "get_public_access_block",
+        "PublicAccessBlockConfiguration",
+        "NoSuchPublicAccessBlockConfiguration",
+    ),
+    "owner enforced": (
+        "get_bucket_ownership_controls",
+        "OwnershipControls",
+        "OwnershipControlsNotFoundError",
+    ),
+    "encryption": (
+        "get_bucket_encryption",
+        "ServerSideEncryptionConfiguration",
+        "ServerSideEncryptionConfigurationNotFoundError",
+    ),
+    "lifecycle": (
+        "get_bucket_lifecycle_configuration",
+        "Rules",
+        "NoSuchLifecycleConfiguration",
+    ),
+    "TLS only": ("get_bucket_policy", "Policy", "NoSuchBucketPolicy"),
+}
+
+
+def _role(aws: Aws, _own: Deployment, wanted: Resource) -> Seen | None:
+    name = {"RoleName": wanted.name}
+    answer = aws.find("iam", "get_role", ("NoSuchEntity",), **name)
+    if answer is None:
+        return None
+    role = answer["Role"]
+    inline = aws.find("iam", "get_role_policy", ("NoSuchEntity",), **name, PolicyName="clicklake")
+    attached = aws.items("iam", "list_attached_role_policies", "AttachedPolicies", **name)
+    settings = {
+        "trust": role["AssumeRolePolicyDocument"],
+        "policy": inline and inline["PolicyDocument"],
+        "managed policies": [each["PolicyArn"] for each in attached],
+    }
+    return Seen(_tags(role, "Tags"), settings)
+
+
+def _instance_profile(aws: Aws, _own: Deployment, wanted: Resource) -> Seen | None:
+    answer = aws.find(
+        "iam", "get_instance_profile", ("NoSuchEntity",), InstanceProfileName=wanted.name
+    )
+    if answer is None:
+        return None
+    profile = answer["InstanceProfile"]
+    roles = [role["RoleName"] for role in profile["Roles"]]
+    return Seen(_tags(profile, "Tags"), {"role": roles})
+
+
+def _security_configuration(aws: Aws, _own: Deployment, wanted: Resource) -> Seen | None:
+    answer = aws.find(
+        "emr", "describe_security_configuration", ("InvalidRequestException",), Name=wanted.name
+    )
+    return Seen() if answer else None
+
+
+def _object(aws: Aws, own: Deployment, wanted: Resource) -> Seen | None:
+    request = wanted.create.request
+    answer = aws.find(
+        "s3",
+        "head_object",
+        ("404", "NoSuchKey", "NoSuchBucket"),
+        Bucket=request["Bucket"],
+        Key=request["Key"],
+        ExpectedBucketOwner=own.account,
+    )
+    return Seen() if answer else None
+
+
+_READERS: dict[str, Callable[[Aws, Deployment, Resource], Seen | None]] = {
+    "bucket": _bucket,
+    "role": _role,
+    "instance profile": _instance_profile,
+    "security configuration": _security_configuration,
+}
+
+
+def _tags(answer: dict[str, Any] | None, key: str) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in (answer or {}).get(key) or ()}

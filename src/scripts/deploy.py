@@ -1,0 +1,103 @@
+"""Run the job on EMR: from the files of this checkout to a finished lake on S3, and back.
+
+deploy.py [up]     create what is missing, start a cluster that runs the job, follow it
+deploy.py plan     show what `up` would do and what it costs; changes nothing
+deploy.py status   the clusters and the last run
+deploy.py logs     the logs of the last run
+deploy.py down     remove everything that `up` made; the data only with --delete-data
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from clicklake import config
+from clicklake.aws.client import Aws
+from clicklake.aws.console import Console
+from clicklake.aws.deployer import Deployer, Options
+from clicklake.aws.desired import Launch
+from clicklake.errors import ClicklakeError
+
+VERBS = ("up", "plan", "status", "logs", "down")
+INTERRUPTED = 130
+
+
+def _seconds(text: str) -> float:
+    """A time limit: minutes, or a number with s, m or h behind it."""
+    found = re.fullmatch(r"(\d+)([smh]?)", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r}: give minutes, or for instance 90s, 45m, 2h")
+    return int(found[1]) * {"s": 1, "h": 3600}.get(found[2], 60)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="deploy.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("verb", nargs="?", choices=VERBS, default="up", metavar="|".join(VERBS))
+    parser.add_argument("--config", metavar="PATH", help="default: dl.cfg here or in the checkout")
+    parser.add_argument(
+        "--yes", nargs="?", const="", metavar="NAME", help="ask nothing; NAME: see --delete-data"
+    )
+    parser.add_argument("--detach", action="store_true", help="up: do not wait for the job")
+    parser.add_argument("--timeout", type=_seconds, metavar="MINUTES", help="up: stop waiting")
+    parser.add_argument("--keep-alive", action="store_true", help="up: keep the cluster for more")
+    parser.add_argument("--on-demand", action="store_true", help="up: no Spot machines")
+    parser.add_argument("--release", metavar="LABEL", help="up: EMR release")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    parser.add_argument(
+        "--delete-data",
+        action="store_true",
+        help="down: delete the output bucket too; needs its name, typed or as --yes NAME",
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.yes in VERBS:  # `--yes down`: a verb, not the name of a bucket
+        arguments.verb, arguments.yes = arguments.yes, ""
+    if arguments.delete_data and arguments.verb != "down":
+        parser.error("--delete-data goes with down")
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _arguments(argv)
+    console = Console(as_json=arguments.json)
+    try:
+        facts = _run(arguments, console)
+    except ClicklakeError as error:
+        console.error(f"error: {error}")
+        facts = {"error": str(error), "exit_code": error.exit_code}
+    except KeyboardInterrupt:
+        console.error("Interrupted. What was made so far: deploy.py status")
+        facts = {"error": "interrupted", "exit_code": INTERRUPTED}
+    console.result({"verb": arguments.verb, **facts})
+    return int(facts["exit_code"])
+
+
+def _run(arguments: argparse.Namespace, console: Console) -> dict:
+    settings = config.load(arguments.config)
+    for warning in settings.warnings:
+        console.error(f"warning: {warning}")
+    minutes = settings.cluster.timeout_minutes
+    options = Options(
+        launch=Launch(
+            arguments.release or settings.cluster.release,
+            keep_alive=arguments.keep_alive,
+            on_demand=arguments.on_demand,
+        ),
+        detach=arguments.detach,
+        timeout_seconds=arguments.timeout or minutes * 60,
+        yes=arguments.yes is not None,
+        delete_data=arguments.delete_data,
+        typed_name=arguments.yes or "",
+    )
+    deployer = Deployer(settings, options, Aws(settings), console)
+    return getattr(deployer, arguments.verb)()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
