@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -51,9 +51,15 @@ class Options:
     forget_missing: bool = False
 
 
-def run(config: Config, options: Options, reporter: Reporter) -> Metrics:
+def run(
+    config: Config,
+    options: Options,
+    reporter: Reporter,
+    running: engine.Engine | None = None,
+) -> Metrics:
     """Bring the lake up to date with its inputs; the run's metrics.
 
+    `running`: an engine to use and to leave running; without one, one is started.
     Raises a ClicklakeError of the kind that fits; the lake is then as it was.
     """
     engine.use_keys(config.aws)
@@ -69,7 +75,7 @@ def run(config: Config, options: Options, reporter: Reporter) -> Metrics:
         _tell(works, reporter)
         if _is_idle(works, options, lake, config):
             return _nothing_new(options, lake, works, began)
-        with _started(config, options, reporter) as started:
+        with nullcontext(running) if running else _started(config, options, reporter) as started:
             return Run(config, options, lake, works, started, reporter, began).run()
 
 
@@ -152,7 +158,6 @@ def _started(config: Config, options: Options, reporter: Reporter) -> Iterator[e
         running = engine.start(
             name, memory_mb=config.job.memory_mb, uses_s3=inputs.is_remote(config)
         )
-        running.session.dataSource.register(LogSource)
     try:
         yield running
     finally:
@@ -206,6 +211,7 @@ class Run:
         self.run_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         self.started_at = now
         self.as_of = self.options.as_of or now.date()
+        self.engine.session.dataSource.register(LogSource)
         self.tables = Tables(self.engine.session, self.lake.storage, self.run_id)
 
     def run(self) -> Metrics:

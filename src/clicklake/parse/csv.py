@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from clicklake.parse.blocks import MAX_RECORD, Block
+from clicklake.parse.blocks import BOM, MAX_RECORD, Block
 from clicklake.parse.records import (
     TOO_LONG,
     Columns,
@@ -93,6 +93,8 @@ def read(block: Block, layout: Layout, *, multiline: bool = False, final: bool =
     the end of the block is left in `rest`, unless the block is `final`.
     """
     proven = block.proven(_well_formed(block, layout.width))
+    if BOM in block.data:  # pyarrow takes one at the start of what it is given for no content
+        proven &= ~pc.starts_with(block.lines, BOM.decode()).to_numpy(zero_copy_only=False)
     odd = _Odd(layout)
     rest = odd.read(block, proven, multiline=multiline, final=final)
     fast = np.flatnonzero(proven)

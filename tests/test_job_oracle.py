@@ -1,0 +1,99 @@
+"""The whole job against the oracle: every table, every fate, every quarantined line."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import date
+from pathlib import Path
+
+import hostile
+import lakes
+import oracle
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from clicklake.engine import Engine
+
+_number = itertools.count()
+
+
+def check(engine: Engine, folder: Path, files: hostile.Files, **changes: object) -> None:
+    """Run the job over `files` and compare everything with the oracle."""
+    root = folder / str(next(_number))
+    hostile.write(files, root / "in")
+    expected = oracle.compute(
+        files,
+        hostile.AS_OF,
+        gap_minutes=changes.get("session_gap_minutes", 30),
+        bot_views_per_minute=changes.get("bot_views_per_minute", 60),
+        multiline=changes.get("csv_multiline", False),
+    )
+    metrics = lakes.run(engine, root / "in", root / "lake", hostile.AS_OF, **changes)
+    if metrics["status"] == "nothing_new":
+        assert not any(expected.tables.values())
+        assert not expected.quarantine
+        return
+    assert lakes.differences(root / "lake", expected) == []
+    assert {s: books for s, books in metrics["books"].items() if s in expected.books} == (
+        expected.books
+    )
+    assert {s: reasons for s, reasons in metrics["reasons"].items() if reasons} == {
+        s: reasons for s, reasons in expected.reasons.items() if reasons
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("multiline", [False, True])
+def test_every_odd_value_on_sail(
+    sail: Engine, tmp_path: Path, seed: int, multiline: bool
+) -> None:
+    check(sail, tmp_path, hostile.build(seed), csv_multiline=multiline)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate),
+)
+@given(files=hostile.inputs())
+def test_generated_inputs_on_sail(
+    sail: Engine, tmp_path_factory: pytest.TempPathFactory, files: hostile.Files
+) -> None:
+    check(sail, tmp_path_factory.mktemp("hostile"), files)
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate),
+)
+@given(files=hostile.inputs(most_files=5, most_rows=30))
+def test_200_generated_inputs_on_sail(
+    sail: Engine, tmp_path_factory: pytest.TempPathFactory, files: hostile.Files
+) -> None:
+    check(sail, tmp_path_factory.mktemp("hostile"), files)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize(
+    "seed", [pytest.param(s, marks=[pytest.mark.slow] if s else []) for s in range(20)]
+)
+def test_every_odd_value_on_spark(spark: Engine, tmp_path: Path, seed: int) -> None:
+    check(spark, tmp_path, hostile.build(seed))
+
+
+def test_other_session_and_bot_settings(sail: Engine, tmp_path: Path) -> None:
+    check(
+        sail, tmp_path, hostile.build(7), session_gap_minutes=5, bot_views_per_minute=3
+    )
+
+
+def test_the_sample(sail: Engine, tmp_path: Path) -> None:
+    sample = Path(__file__).parent.parent / "data" / "sample"
+    expected = oracle.compute(oracle.read_folder(sample), date(2018, 12, 31))
+    lakes.run(sail, sample, tmp_path / "lake", date(2018, 12, 31))
+    assert lakes.differences(tmp_path / "lake", expected) == []
