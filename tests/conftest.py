@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -19,7 +18,6 @@ def sail() -> Iterator[engine.Engine]:
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[engine.Engine]:
-    os.environ.setdefault("PYTHONPATH", os.pathsep.join(p for p in ("src", "tests")))
     running = engine.start("spark")
     yield running
     running.stop()

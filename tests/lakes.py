@@ -9,10 +9,10 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import oracle
 import pyarrow.parquet as pq
 from rich.console import Console
 
+import oracle
 from clicklake import config, engine, pipeline
 from clicklake.progress import Reporter
 

