@@ -24,13 +24,13 @@ def event(visitor="v1", at=0.0, url="https://shop.example/a", **columns):
     return row | columns
 
 
-def random_events(count, seed=1, hours=6, visitors=40):
-    """Events of different keys over some hours, in no order."""
+def random_events(count, seed=1, hours=6, visitors=40, after=0):
+    """Events of different keys over some hours, in no order, from `after` hours on."""
     rng = random.Random(seed)
     return [
         event(
             f"v{rng.randrange(visitors)}",
-            rng.uniform(0, hours * 60),
+            60 * (after + rng.uniform(0, hours)),
             f"https://shop.example/{n}",
             path=f"/{rng.randrange(20)}",
             browser=rng.choice([None, "Firefox", 'Odd "one"\u2028\x01']),

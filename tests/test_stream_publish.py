@@ -11,7 +11,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from stream_support import TestLake, event, key_of, random_events, read_folder, time_text
 
 from clicklake.config import ROOT
 from clicklake.errors import InputError, LeaseHeldError
@@ -22,6 +21,7 @@ from clicklake.streaming.messages import event_id
 from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
 from clicklake.streaming.snapshot import read_snapshot
+from stream_support import TestLake, event, key_of, random_events, read_folder, time_text
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def publish(config: Config) -> Publication:
     address = parse_address(config.stream.stream)
     folder = _state_folder(config, address)
     with held(folder, "publisher"):
-        sink = open_sink(address, folder, config.stream.kafka_properties, config.aws)
+        sink = open_sink(address, folder, config)
         try:
             lake = config.datalake.output_data
             return _publish(lambda: read_snapshot(lake), State(folder), sink)
@@ -41,7 +41,7 @@ def summarize(config: Config, *, until_end: bool, stopped: Callable[[], bool]) -
     folder = Path(config.stream.summaries)
     address = parse_address(config.stream.stream)
     with held(folder, "summarizer"):
-        source = open_source(address, config.stream.kafka_properties, config.aws)
+        source = open_source(address, config)
         database = connect(database_url(config))
         try:
             return _summarize(

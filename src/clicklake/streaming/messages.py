@@ -40,15 +40,15 @@ def event_id(key: tuple[str | None, ...]) -> str:
     >>> event_id(("v1", "/a", "2018-04-01T00:00:00.000000Z", None, None, None))
     '31241f9c1d547615458ecdb1eb2e85a6'
     """
-    parts = (b"-" if v is None else b"%d:%b," % (len(b := v.encode()), b) for v in key)
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:_ID_DIGITS]
+    parts = ["-" if text is None else f"{len(text)}:{text}," for text in key]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:_ID_DIGITS]
 
 
 def event_id_sql(time: str) -> str:
     """`event_id` as a DuckDB expression; `time` is the SQL of the time's text."""
     columns = [time if name == CLICKSTREAM.time else f'"{name}"' for name in CLICKSTREAM.key]
     netstrings = " || ".join(
-        f"coalesce(strlen({column}) || ':' || {column} || ',', '-')" for column in columns
+        f"coalesce(length({column}) || ':' || {column} || ',', '-')" for column in columns
     )
     return f"left(sha256({netstrings}), {_ID_DIGITS})"
 

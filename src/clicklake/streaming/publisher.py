@@ -37,13 +37,14 @@ def publish(
     the stream stays out of reach.
     """
     start = state.published().sequence
-    _refuse_other_publisher(state, sink)
+    trying = _Patience(patience)
+    _refuse_other_publisher(state, sink, trying)
     if (left := state.pending()) is not None:
-        log.info("finishing publication %d", left.after.publication)
-        _deliver(left, sink, patience)
+        log.info("Finishing publication %d.", left.after.publication)
+        _deliver(left, sink, trying)
         state.finish(left)
     if (outbox := _prepared(read_snapshot, state)) is not None:
-        _deliver(outbox, sink, patience)
+        _deliver(outbox, sink, trying)
         state.finish(outbox)
     end = state.published()
     return Publication(end.sequence - start, start + 1, end.sequence, end.run_id)
@@ -65,10 +66,10 @@ def _prepared(read_snapshot: Callable[[], Snapshot], state: State) -> Outbox | N
             snapshot = newer
 
 
-def _refuse_other_publisher(state: State, sink: Sink) -> None:
+def _refuse_other_publisher(state: State, sink: Sink, patience: _Patience) -> None:
     pending = state.pending()
     known = pending.after.sequence if pending else state.published().sequence
-    found = sink.position()
+    found = _position(sink, patience)
     if found > known:
         raise InputError(
             f"The stream holds events up to number {found}, but {state.folder} knows of {known} "
@@ -77,24 +78,45 @@ def _refuse_other_publisher(state: State, sink: Sink) -> None:
         )
 
 
-def _deliver(outbox: Outbox, sink: Sink, patience: float) -> None:
+def _deliver(outbox: Outbox, sink: Sink, patience: _Patience) -> None:
     """Send the outbox from where the stream is; where the stream fails, ask it and go on."""
-    already = outbox.first - 1
-    deadline = time.monotonic() + patience
-    pause = 0.1
     while True:
+        position = max(outbox.first - 1, _position(sink, patience))
         try:
-            for chunk in outbox.chunks(max(already, sink.position()), sink.chunk):
+            for chunk in outbox.chunks(position, sink.chunk):
                 sink.send(chunk)
-                deadline, pause = time.monotonic() + patience, 0.1
+                patience.restart()
         except StreamBrokenError as error:
-            if time.monotonic() > deadline:
-                raise AccessError(
-                    f"The stream cannot be written: {error}. What is on it stays; start this "
-                    "again when it can, and it goes on from there."
-                ) from None
-            log.warning("stream broken off (%s); trying again", error)
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            patience.wait(error)
         else:
             return
+
+
+def _position(sink: Sink, patience: _Patience) -> int:
+    while True:
+        try:
+            return sink.position()
+        except StreamBrokenError as error:
+            patience.wait(error)
+
+
+class _Patience:
+    """How long a stream that fails is tried again, counted from the last success."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.restart()
+
+    def restart(self) -> None:
+        self._deadline = time.monotonic() + self._seconds
+        self._pause = 0.1
+
+    def wait(self, error: StreamBrokenError) -> None:
+        if time.monotonic() > self._deadline:
+            raise AccessError(
+                f"The stream cannot be written: {error}. What is on it stays; start this again "
+                "when it can, and it goes on from there."
+            ) from None
+        log.warning("The stream broke off (%s); trying again.", error)
+        time.sleep(self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)

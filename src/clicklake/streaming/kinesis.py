@@ -1,0 +1,302 @@
+"""Kinesis as a stream. It has no transactions, so the publisher keeps a checkpoint of its own.
+
+After each chunk the checkpoint says which number the stream holds everything up to, and the
+Kinesis sequence number that each shard had come to. A publisher that died within a chunk reads the
+shards on from there, and sends only what is missing. One doubled record stays possible: a
+request that was under way when its sender died may arrive after that reading. Its number in the
+message gives it away, and the summarizer drops it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+
+from clicklake.config import Config
+from clicklake.errors import AccessError, ConfigError, InputError
+from clicklake.streaming.files import write_whole
+from clicklake.streaming.messages import BadMessageError, parse
+from clicklake.streaming.stream import Incoming, Outgoing, StreamBrokenError
+
+T = TypeVar("T")
+
+# What one PutRecords takes; the limit on bytes is 5 MiB, partition keys included.
+_REQUEST_RECORDS = 500
+_REQUEST_BYTES = 4 * 1024 * 1024
+_RECORD_BYTES = 1024 * 1024
+_KEY_LENGTH = 256
+_ATTEMPTS = 8
+_WAIT_SECONDS = 0.5
+
+
+def client(config: Config) -> Any:
+    """A Kinesis client: keys and region of dl.cfg where given, else the standard AWS chain."""
+    import boto3
+    import botocore.config
+
+    try:
+        return boto3.client(
+            "kinesis",
+            region_name=config.cluster.region or None,
+            aws_access_key_id=config.aws.aws_access_key_id or None,
+            aws_secret_access_key=config.aws.aws_secret_access_key or None,
+            config=botocore.config.Config(retries={"mode": "standard", "total_max_attempts": 8}),
+        )
+    except NoRegionError:
+        raise ConfigError(
+            "Kinesis needs a region: set [CLUSTER] REGION in dl.cfg or AWS_DEFAULT_REGION."
+        ) from None
+
+
+class KinesisSink:
+    """The publisher's side. The partition key is the visitor, so a visitor keeps to one shard.
+
+    `checkpoint`: the file that says how far the stream is.
+    """
+
+    chunk = 5_000
+
+    def __init__(self, client: Any, stream: str, checkpoint: Path) -> None:
+        self._client = client
+        self._stream = stream
+        self._checkpoint = checkpoint
+        self._shards: dict[str, str] = {}
+        self._landed: set[int] = set()
+
+    def position(self) -> int:
+        """Read the shards on from the checkpoint: what is there was sent before a failure."""
+        saved = json.loads(self._checkpoint.read_bytes()) if self._checkpoint.exists() else None
+        self._shards = dict(saved["shards"]) if saved else {}
+        numbers = self._read_on()
+        if saved is None:
+            if numbers:
+                return max(numbers)
+            self._save(0)
+            return 0
+        position = int(saved["sequence"])
+        self._landed = {number for number in numbers if number > position}
+        return position
+
+    def send(self, events: Sequence[Outgoing]) -> None:
+        missing = [event for event in events if event.sequence not in self._landed]
+        for round_ in rounds(missing):
+            for request in _requests(round_):
+                self._put(request)
+        self._save(events[-1].sequence)
+
+    def close(self) -> None:
+        pass
+
+    def _put(self, events: list[Outgoing]) -> None:
+        """Send records until each is on the stream; Kinesis may refuse some of a request."""
+        for attempt in range(_ATTEMPTS):
+            records = [{"Data": event.body, "PartitionKey": event.key[:_KEY_LENGTH]} for event in events]
+            with _told(self._stream, broken=True):
+                answer = self._client.put_records(StreamName=self._stream, Records=records)
+            refused = []
+            for event, result in zip(events, answer["Records"], strict=True):
+                if "SequenceNumber" in result:
+                    self._reached(result["ShardId"], result["SequenceNumber"])
+                else:
+                    refused.append(event)
+            if not refused:
+                return
+            events = refused
+            time.sleep(min(0.1 * 2**attempt, 5))
+        raise StreamBrokenError(f"Kinesis refuses {len(events)} records again and again")
+
+    def _read_on(self) -> list[int]:
+        """The numbers of the messages after the shards' positions, which move to the end."""
+        reader = _ShardReader(self._client, self._stream, self._shards)
+        numbers = []
+        while reader.behind():
+            for message in reader.poll():
+                self._reached(message.partition, message.offset)
+                numbers.append(_sequence(message.body))
+        return [number for number in numbers if number]
+
+    def _reached(self, shard: str, number: str) -> None:
+        if int(number) > int(self._shards.get(shard, "0")):
+            self._shards[shard] = number
+
+    def _save(self, sequence: int) -> None:
+        saved = {"sequence": sequence, "shards": self._shards}
+        write_whole(self._checkpoint, json.dumps(saved).encode())
+
+
+class KinesisSource:
+    """The summarizer's side: a shard is a partition, a Kinesis sequence number an offset."""
+
+    horizon = 2 * KinesisSink.chunk
+
+    def __init__(self, client: Any, stream: str) -> None:
+        self._client = client
+        self.topic = stream
+        self._reader: _ShardReader
+
+    def open(self, positions: Mapping[str, str]) -> None:
+        self._reader = _ShardReader(self._client, self.topic, positions)
+
+    def poll(self) -> list[Incoming]:
+        messages = self._reader.poll()
+        if not messages:
+            time.sleep(_WAIT_SECONDS)
+        return messages
+
+    def behind(self) -> Collection[str]:
+        return self._reader.behind()
+
+    def close(self) -> None:
+        pass
+
+
+class _ShardReader:
+    """Reads all shards, those too that a split or merge brings."""
+
+    def __init__(self, client: Any, stream: str, positions: Mapping[str, str]) -> None:
+        self._client = client
+        self._stream = stream
+        self._positions = dict(positions)
+        self._iterators: dict[str, str] = {}
+        self._closed: set[str] = set()
+        self._behind: set[str] = set()
+        self._add_shards()
+
+    def poll(self) -> list[Incoming]:
+        messages = []
+        for shard in list(self._iterators):
+            answer = self._records(shard)
+            for record in answer["Records"]:
+                self._positions[shard] = record["SequenceNumber"]
+                messages.append(Incoming(shard, record["SequenceNumber"], record["Data"]))
+            if answer.get("NextShardIterator"):
+                self._iterators[shard] = answer["NextShardIterator"]
+                self._note(shard, bool(answer["Records"] or answer.get("MillisBehindLatest")))
+            else:
+                del self._iterators[shard]
+                self._closed.add(shard)
+                self._note(shard, False)
+                self._add_shards()
+        return messages
+
+    def behind(self) -> Collection[str]:
+        return self._behind
+
+    def _note(self, shard: str, is_behind: bool) -> None:
+        (self._behind.add if is_behind else self._behind.discard)(shard)
+
+    def _add_shards(self) -> None:
+        with _told(self._stream):
+            pages = self._client.get_paginator("list_shards").paginate(StreamName=self._stream)
+            shards = [shard["ShardId"] for page in pages for shard in page["Shards"]]
+        for shard in shards:
+            if shard not in self._iterators and shard not in self._closed:
+                self._iterators[shard] = self._iterator(shard)
+                self._behind.add(shard)
+
+    def _iterator(self, shard: str) -> str:
+        where = {"ShardIteratorType": "TRIM_HORIZON"}
+        if shard in self._positions:
+            where = {
+                "ShardIteratorType": "AFTER_SEQUENCE_NUMBER",
+                "StartingSequenceNumber": self._positions[shard],
+            }
+        with _told(self._stream):
+            answer = self._client.get_shard_iterator(
+                StreamName=self._stream, ShardId=shard, **where
+            )
+        return answer["ShardIterator"]
+
+    def _records(self, shard: str) -> Any:
+        try:
+            with _told(self._stream):
+                return self._client.get_records(ShardIterator=self._iterators[shard])
+        except _ExpiredError:
+            self._iterators[shard] = self._iterator(shard)
+            with _told(self._stream):
+                return self._client.get_records(ShardIterator=self._iterators[shard])
+
+
+def rounds(events: Sequence[Outgoing]) -> list[list[Outgoing]]:
+    """Cut events into rounds, the n-th of which holds the n-th event of each visitor.
+
+    Kinesis keeps no order within a request of which it refuses a part. Sent round by round, each
+    to its end, the events of a visitor keep theirs.
+    """
+    by_visitor: dict[str, list[Outgoing]] = defaultdict(list)
+    for event in events:
+        by_visitor[event.key].append(event)
+    return [
+        [event for event in round_ if event is not None]
+        for round_ in zip_longest(*by_visitor.values())
+    ]
+
+
+def _requests(events: list[Outgoing]) -> Iterator[list[Outgoing]]:
+    request: list[Outgoing] = []
+    size = 0
+    for event in events:
+        weight = len(event.body) + len(event.key.encode())
+        if weight > _RECORD_BYTES:
+            raise InputError(
+                f"Event {event.sequence} is {weight:,} bytes, and Kinesis takes 1 MiB. "
+                "Publish to Kafka or a folder."
+            )
+        if len(request) == _REQUEST_RECORDS or size + weight > _REQUEST_BYTES:
+            yield request
+            request, size = [], 0
+        request.append(event)
+        size += weight
+    if request:
+        yield request
+
+
+def _sequence(body: bytes) -> int:
+    try:
+        return parse(body).sequence
+    except BadMessageError:
+        return 0
+
+
+class _ExpiredError(Exception):
+    """A shard iterator is good for five minutes."""
+
+
+@contextmanager
+def _told(stream: str, broken: bool = False) -> Iterator[None]:
+    """Turn the SDK's errors into ours; `broken`: those that may pass are StreamBrokenError."""
+    try:
+        yield
+    except NoCredentialsError:
+        raise AccessError("Kinesis: no AWS credentials were found.") from None
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "ResourceNotFoundException":
+            raise InputError(f"There is no Kinesis stream {stream}. Create it first.") from None
+        if code == "ExpiredIteratorException":
+            raise _ExpiredError from None
+        if broken and code in _PASSING:
+            raise StreamBrokenError(f"Kinesis: {code}") from None
+        raise AccessError(f"Kinesis stream {stream}: {code}.") from None
+    except BotoCoreError as error:
+        name = type(error).__name__
+        if broken:
+            raise StreamBrokenError(f"Kinesis: {name}") from None
+        raise AccessError(f"Kinesis stream {stream} does not answer ({name}).") from None
+
+
+_PASSING = {
+    "InternalFailure",
+    "KMSThrottlingException",
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "ServiceUnavailable",
+}
