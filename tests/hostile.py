@@ -21,6 +21,26 @@ AS_OF = date(2018, 6, 30)
 FOLDERS = {"user_updates": "UserUpdates", "page_views": "PageViews", "clickstream": "Clickstream"}
 LIMIT = 1 << 20
 
+_STRUCTURE = {"record_too_long", "invalid_utf8"}
+_CSV = {"unclosed_quote", "wrong_field_count"}
+_TIME = {"invalid_time", "time_out_of_range"}
+REASONS = {
+    "user_updates": _STRUCTURE
+    | _CSV
+    | _TIME
+    | {"missing_environment", "invalid_user_id", "invalid_email"},
+    "page_views": _STRUCTURE
+    | _TIME
+    | {
+        "malformed_json",
+        "not_an_object",
+        "missing_environment",
+        "invalid_user_id",
+        "missing_url",
+    },
+    "clickstream": _STRUCTURE | _CSV | _TIME | {"missing_visitor", "missing_url"},
+}
+
 Files = dict[str, dict[str, bytes]]
 # A record: the values of its columns, or, where it is broken, its bytes.
 Record = tuple[str, ...] | bytes
