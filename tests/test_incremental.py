@@ -257,3 +257,40 @@ def test_no_source_says_where_it_looked(sail: Engine, tmp_path: Path) -> None:
 def test_two_sources_cannot_share_a_folder(sail: Engine, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="each needs a folder of its own"):
         lakes.run(sail, tmp_path, tmp_path / "lake", AS_OF, clickstream="x", page_views="x")
+
+
+def _click_at(time: str, visitor: str = "v") -> str:
+    at = datetime.fromisoformat(time).replace(tzinfo=UTC)
+    return f"{visitor},/{time[5:16]},{at.timestamp():.0f},,,\n"
+
+
+BORDERS = {
+    "a session now starts in the month before": (["04-01 00:10"], ["03-31 23:50"]),
+    "a session goes on in the month after": (
+        ["03-31 23:30", "03-31 23:50", "04-01 00:10"],
+        ["03-31 23:40"],
+    ),
+    "a session of the month before has gained an event": (["03-31 23:50"], ["04-01 00:10"]),
+    "the last month is filled in between": (
+        ["02-28 23:50", "04-01 00:10"],
+        ["03-01 00:05", "03-31 23:55"],
+    ),
+    "two visits become one": (["03-31 23:20", "04-01 00:15"], ["03-31 23:45"]),
+    "nothing meets": (["03-31 22:00", "04-01 02:00"], ["04-01 01:00"]),
+}
+
+
+@pytest.mark.parametrize("gap_minutes", [30, 60 * 24 * 40])
+@pytest.mark.parametrize("case", BORDERS)
+def test_late_rows_at_the_border_of_a_month(
+    sail: Engine, tmp_path: Path, case: str, gap_minutes: int
+) -> None:
+    files: dict[str, bytes] = {}
+    for number, times in enumerate(BORDERS[case]):
+        rows = [_click_at(f"2018-{time}") for time in times]
+        rows += [_click_at("2018-03-10 12:00", "w"), _click_at("2018-04-20 12:00", "w")]
+        files[f"{number}.csv"] = (HEADER + "".join(rows)).encode()
+        hostile.write({"clickstream": files}, tmp_path / "in")
+        lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF, session_gap_minutes=gap_minutes)
+    expected = oracle.compute({"clickstream": files}, AS_OF, gap_minutes=gap_minutes)
+    assert lakes.differences(tmp_path / "lake", expected) == []
