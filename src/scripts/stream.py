@@ -31,13 +31,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = config.load(arguments.config, _overrides(arguments))
         for warning in settings.warnings:
-            logging.warning("Warning: %s", warning)
+            logging.warning("warning: %s", warning)
         arguments.run(arguments, settings)
     except ClicklakeError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("Stopped; the next start goes on from here.", file=sys.stderr)
+        print("stopped; the next start goes on from here", file=sys.stderr)
         return 130
     return 0
 

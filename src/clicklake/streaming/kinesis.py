@@ -98,7 +98,9 @@ class KinesisSink:
     def _put(self, events: list[Outgoing]) -> None:
         """Send records until each is on the stream; Kinesis may refuse some of a request."""
         for attempt in range(_ATTEMPTS):
-            records = [{"Data": event.body, "PartitionKey": event.key[:_KEY_LENGTH]} for event in events]
+            records = [
+                {"Data": event.body, "PartitionKey": event.key[:_KEY_LENGTH]} for event in events
+            ]
             with _told(self._stream, broken=True):
                 answer = self._client.put_records(StreamName=self._stream, Records=records)
             refused = []

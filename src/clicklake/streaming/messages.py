@@ -13,6 +13,10 @@ from clicklake.schemas import CLICKSTREAM
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 _TIME_LENGTH = len("2018-04-01T00:00:00.000000Z")
 _ID_DIGITS = 32
+_FIRST_YEAR, _LAST_YEAR = (
+    2000,
+    9000,
+)  # the lake's first, and one that leaves room for a window's end
 _MAX_SEQUENCE = 2**53  # what every reader of JSON holds exactly
 
 
@@ -113,7 +117,6 @@ def _is_time(text: str) -> bool:
     if len(text) != _TIME_LENGTH or (text[7], text[10], text[19], text[26]) != tuple("-T.Z"):
         return False
     try:
-        datetime.fromisoformat(text)
+        return _FIRST_YEAR <= datetime.fromisoformat(text).year < _LAST_YEAR
     except ValueError:
         return False
-    return True

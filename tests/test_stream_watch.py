@@ -1,0 +1,173 @@
+"""The live page: what it says, to whom, and that nothing in the data becomes markup."""
+
+import http.client
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from html.parser import HTMLParser
+
+import pytest
+
+from clicklake import config
+from clicklake.streaming.watch import render_page, server
+from stream_support import TestLake, event, random_events
+
+SCRIPT = config.ROOT / "src" / "scripts" / "stream.py"
+
+
+@pytest.fixture
+def settings(tmp_path):
+    file = tmp_path / "dl.cfg"
+    file.write_text(
+        "[DATALAKE]\nOUTPUT_DATA = lake\n[STREAM]\nSTREAM = stream\nSUMMARIES = out\nEVERY = 10\n"
+    )
+    return file
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return TestLake(tmp_path / "lake")
+
+
+def stream(settings, *arguments):
+    command = [sys.executable, str(SCRIPT), arguments[0], "--config", str(settings)]
+    return subprocess.run([*command, *arguments[1:]], capture_output=True, text=True, check=False)
+
+
+def data_of(page):
+    inside = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    return json.loads(inside[1])
+
+
+def test_publish_summarize_and_the_page_for_cron(settings, lake, tmp_path):
+    lake.commit(random_events(25))
+    assert stream(settings, "publish").stdout.startswith("25 events published")
+    assert json.loads(stream(settings, "summarize", "--json").stdout)["files"] == 2
+
+    written = stream(settings, "watch", "--once")
+
+    data = data_of((tmp_path / "out" / "watch.html").read_text())
+    assert written.stdout.strip() == str(tmp_path / "out" / "watch.html")
+    assert (data["events"], data["files"], data["every"]) == (25, 2, 10)
+    assert sum(window["events"] for window in data["windows"]["day"]) == 25
+    assert (
+        sum(n for _, n in data["windows"]["day"][0]["tops"]["source"])
+        == (data["windows"]["day"][0]["events"])
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, code, says",
+    [
+        (["watch", "--once"], 4, "stream.py summarize"),
+        (["summarize"], 4, "stream.py publish"),
+        (["publish"], 4, "etl.py"),
+        (["publish", "--stream", "ftp://x"], 2, "kafka://host:port/topic"),
+        (["summarize", "--every", "0"], 2, "1 or more"),
+    ],
+)
+def test_a_users_mistake_is_one_message_and_an_exit_code(settings, arguments, code, says):
+    done = stream(settings, *arguments)
+
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def page():
+    shown = {"events": 1}
+    with server(lambda: shown, 0) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running.server_address[1], shown
+        running.shutdown()
+
+
+def ask(port, path, host=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", path, headers={"Host": host or f"127.0.0.1:{port}"})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def test_the_server_listens_on_this_machine_alone(page):
+    with server(dict, 0) as running:
+        assert running.server_address[0] == "127.0.0.1"
+
+
+def test_the_server_gives_the_page_the_data_and_nothing_else(page):
+    port, shown = page
+    assert json.loads(ask(port, "/data.json")[1]) == shown
+    assert data_of(ask(port, "/")[1].decode())["events"] == 1
+    assert ask(port, "/../dl.cfg")[0] == 404
+
+
+def test_a_page_of_another_site_cannot_ask_through_a_name_that_points_here(page):
+    assert ask(page[0], "/data.json", host="shop.example")[0] == 403
+
+
+class Scripts(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags = []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+
+def test_a_hostile_path_stays_text():
+    hostile = "</script><script>alert(1)</script><!--<script>"
+    page = render_page({"windows": {"day": [hostile]}}).decode()
+
+    parser = Scripts()
+    parser.feed(page)
+    assert [tag for tag, _ in parser.tags].count("script") == 2
+    assert data_of(page)["windows"]["day"] == [hostile]
+
+
+def test_the_page_asks_nothing_of_another_machine():
+    page = render_page({}).decode()
+
+    assert not re.search(r"""(src|href)=["'](?!data:)|https?://|@import|url\(""", page)
+    assert "default-src 'none'" in page
+    assert "innerHTML" not in page
+
+
+def test_the_page_shows_what_a_follower_has_just_read(settings, lake):
+    lake.commit(random_events(15))
+    stream(settings, "publish")
+    command = [sys.executable, str(SCRIPT)]
+    more = ["--config", str(settings)]
+    follower = subprocess.Popen([*command, "summarize", "--follow", *more])
+    watcher = subprocess.Popen(
+        [*command, "watch", "--port", "0", *more], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        url = re.search(r"http://\S+", watcher.stderr.readline())[0]
+        until(lambda: seen(url) == 15)
+        lake.commit([event("new", at=1000 + n) for n in range(10)])
+        stream(settings, "publish")
+        until(lambda: seen(url) == 25)
+        follower.terminate()
+        assert follower.wait(20) == 0
+    finally:
+        for process in (follower, watcher):
+            process.kill()
+            process.wait()
+        watcher.stderr.close()
+
+
+def seen(url):
+    with urllib.request.urlopen(url + "data.json") as answer:
+        return json.load(answer).get("events")
+
+
+def until(is_so):
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.1)
