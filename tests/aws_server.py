@@ -3,7 +3,8 @@
 Beside AWS's own paths it answers `POST /_test/<hook>` with a JSON body:
   run        {"code": python}: run in the server, with `emr` the default account's backend
   recorded   {}: every request since the last call
-  fail       {"match": text, …}: answer the next requests that contain the text with an error
+  fail       {"match": text, …}: answer the next requests that contain the text with an error,
+             or with status 0 by hanging up
   reset      {}: forget everything
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -111,6 +113,11 @@ def _with_reason(plain):
     return status
 
 
+def _made(backends):
+    """The backends of all accounts and regions that were used so far."""
+    return [backend for account in backends.values() for backend in dict(account).values()]
+
+
 class _Hooks:
     """Records requests, injects errors, answers the hooks, and leaves the rest to moto."""
 
@@ -132,6 +139,9 @@ class _Hooks:
             environ["wsgi.input"] = io.BytesIO(body)
         request = self._record(environ, body)
         fault = self._fault(request)
+        if fault and not fault["status"]:
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            return []
         if fault:
             start(f"{fault['status']} Fault", [("Content-Type", fault["type"])])
             return [fault["body"].encode()]
@@ -181,9 +191,21 @@ class _Hooks:
         self._faults.append({**fault, "body": body, "type": kind})
 
     def hook_reset(self) -> None:
-        from moto.moto_api._internal.models import moto_api_backend
+        """Forget all that a deployment makes. EC2 and AWS's own policies stay: they load slowly."""
+        from moto.emr.models import emr_backends
+        from moto.iam.models import iam_backends
+        from moto.s3.models import s3_backends
 
-        moto_api_backend.reset()
+        for backend in _made(s3_backends):
+            backend.reset()
+        for backend in _made(iam_backends):
+            backend.roles.clear()
+            backend.instance_profiles.clear()
+            backend.users.clear()
+            backend.access_keys.clear()
+        for backend in _made(emr_backends):
+            backend.reset()
+        s3_backends.bucket_accounts.clear()
         self._recorded.clear()
         self._faults.clear()
 

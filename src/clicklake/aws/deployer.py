@@ -42,6 +42,7 @@ class Plan:
     cluster: Change
     live: Cluster | None
     step_id: str | None
+    architecture: str
     estimate: prices.Estimate
 
 
@@ -82,7 +83,7 @@ class Deployer:
         made = self._plan()
         self._show(made)
         self._confirm("Nothing was changed.")
-        self._apply(made.changes)
+        self._apply(made)
         cluster_id, step_id = self._start(made)
         own = {**self._where(), "cluster_id": cluster_id, "step_id": step_id}
         if self._options.detach:
@@ -178,7 +179,8 @@ class Deployer:
         """Look at everything; nothing is changed here."""
         aws, own, launch = self._aws, self.own, self._options.launch
         desired.check_release(launch.release, _pyspark_version())
-        files = package.uploads(self._config, own, network.architecture(aws, self.settings))
+        architecture = network.architecture(aws, self.settings)
+        files = package.uploads(self._config, own, architecture)
         where = network.network(aws, self.settings)
         changes = plan.changes(aws, own, desired.foundation(own, where, secure=aws.secure))
         missing = {each.name for each in changes if each.action == "create"}
@@ -188,7 +190,7 @@ class Deployer:
         wanted = desired.cluster(own, self.settings, launch, where, files)
         cluster, live, step_id = self._cluster(wanted, files)
         cost = prices.estimate(self.settings, on_demand=launch.on_demand)
-        return Plan(changes, cluster, live, step_id, cost)
+        return Plan(changes, cluster, live, step_id, architecture, cost)
 
     def _cluster(
         self, wanted: desired.Resource, files: list[package.Upload]
@@ -220,14 +222,16 @@ class Deployer:
             notes = "; ".join(text for text in (change.note, tags and f"tags {tags}") if text)
             named = f"  {change.action:<7} {change.kind:<23} {change.name}"
             say(f"{named}  ({notes})" if notes else named)
+        if not self._aws.secure:
+            say("The endpoint is plain http, so the buckets get no policy that asks for TLS.")
         say(f"Cluster: {_machines(self.settings, self._options.launch)}.")
         say(f"Cost: {made.estimate}.")
 
-    def _apply(self, changes: list[Change]) -> None:
-        for change in changes:
+    def _apply(self, made: Plan) -> None:
+        for change in made.changes:
             if change.kind == "wheels" and change.calls:
                 self._console.live("downloading the Python packages for the cluster")
-                package.build_wheels(network.architecture(self._aws, self.settings))
+                package.build_wheels(made.architecture)
             if change.calls:
                 self._make(change)
                 self._console.say(f"  {change.action}d {change.kind} {change.name}")

@@ -1,0 +1,293 @@
+"""deploy.py from an empty account to a finished job and back, on moto over HTTP."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+from aws_laptop import REGION, TO_COMPLETED, now
+from aws_server import ACCOUNT
+
+pytest_plugins = ["aws_fixtures"]
+
+CODE = f"clicklake-code-{ACCOUNT}-{REGION}"
+LAKE = f"clicklake-lake-{ACCOUNT}-{REGION}"
+ROLES = ["clicklake-instance-us-east-1", "clicklake-service-us-east-1"]
+
+
+def in_the_account(laptop) -> dict[str, list[str]]:
+    """All that moto knows of, apart from what every account has."""
+    iam, s3, emr = (laptop.client(name) for name in ("iam", "s3", "emr"))
+    return {
+        "buckets": [each["Name"] for each in s3.list_buckets()["Buckets"]],
+        "roles": sorted(each["RoleName"] for each in iam.list_roles()["Roles"]),
+        "profiles": [
+            each["InstanceProfileName"] for each in iam.list_instance_profiles()["InstanceProfiles"]
+        ],
+        "policies": [each["PolicyName"] for each in iam.list_policies(Scope="Local")["Policies"]],
+        "security configurations": laptop.server.run("result = list(emr.security_configurations)"),
+        "live clusters": [
+            each["Id"]
+            for each in emr.list_clusters()["Clusters"]
+            if not each["Status"]["State"].startswith("TERMINAT")
+        ],
+    }
+
+
+def run_metrics(laptop, run_id: str) -> dict:
+    """Put a lake's books where the job would."""
+    s3 = laptop.client("s3")
+    metrics = {
+        "run_id": run_id,
+        "status": "committed",
+        "books": {"clickstream": {"read": 7, "kept": 5, "duplicate": 2, "filtered": 0}},
+        "tables": {"sessions": {"rows": 1234, "bytes": 99, "files": 1}},
+    }
+    for key, value in {
+        "lake/_clicklake/manifest.json": {"run_id": run_id},
+        f"lake/_clicklake/runs/{run_id}/metrics.json": metrics,
+    }.items():
+        s3.put_object(Bucket=LAKE, Key=key, Body=json.dumps(value))
+    return metrics
+
+
+def test_up_makes_everything_and_follows_the_step_to_its_end(laptop):
+    laptop.ticks = [*TO_COMPLETED[:3], lambda: run_metrics(laptop, "r1"), TO_COMPLETED[-1]]
+
+    done = laptop.deploy()
+
+    assert done.exit_code == 0, done.text
+    there = in_the_account(laptop)
+    assert there["buckets"] == [CODE, LAKE]
+    assert there["roles"] == ROLES
+    assert there["profiles"] == ROLES[:1]
+    assert there["live clusters"] == []
+    states = ["STARTING, step PENDING", "BOOTSTRAPPING, step PENDING", "RUNNING, step RUNNING"]
+    places = [done.out.index(state) for state in [*states, "TERMINATING, step COMPLETED"]]
+    assert places == sorted(places)
+    assert done.out.count("RUNNING, step RUNNING") == 1
+    assert "duplicate" in done.out
+    assert "1,234" in done.out
+
+
+def test_up_ends_a_cluster_that_does_not_end_by_itself(laptop):
+    laptop.ticks = [now("RUNNING", "COMPLETED")]
+    assert laptop.deploy("up").exit_code == 0
+    assert in_the_account(laptop)["live clusters"] == []
+
+
+def test_the_result_of_up_is_json_with_the_metrics(laptop):
+    laptop.ticks = [lambda: run_metrics(laptop, "r1"), now("TERMINATING", "COMPLETED")]
+    done = laptop.deploy("up", "--json")
+    assert done.json["status"] == "completed"
+    assert done.json["metrics"]["tables"]["sessions"]["rows"] == 1234
+    assert done.json["exit_code"] == done.exit_code == 0
+    assert len(done.out.splitlines()) == 1
+
+
+def test_books_of_an_earlier_run_are_not_shown_as_this_one(laptop):
+    laptop.deploy("up", "--detach")
+    run_metrics(laptop, "r1")
+    laptop.server.run(
+        "from datetime import timedelta\n"
+        + now("RUNNING", "RUNNING")
+        + "\nc.steps[-1].creation_date_time += timedelta(hours=1)"
+    )
+    laptop.ticks = [now("TERMINATING", "COMPLETED")]
+    done = laptop.deploy("up", "--json")
+    assert done.json["status"] == "completed"
+    assert done.json["metrics"] is None
+
+
+def test_a_second_up_follows_the_live_cluster_and_changes_nothing(laptop):
+    first = laptop.deploy("up", "--detach", "--json").json
+    laptop.sent.clear()
+    laptop.ticks = [now("TERMINATING", "COMPLETED")]
+    second = laptop.deploy("up", "--json")
+    assert second.json["cluster_id"] == first["cluster_id"]
+    assert second.json["step_id"] == first["step_id"]
+    assert laptop.mutations() == []
+    assert second.exit_code == 0
+
+
+def test_an_up_after_the_run_starts_a_cluster_and_reuses_the_rest(laptop):
+    laptop.ticks = [now("TERMINATING", "COMPLETED")]
+    first = laptop.deploy("up", "--json").json
+    laptop.sent.clear()
+    laptop.ticks = [now("TERMINATING", "COMPLETED")]
+    second = laptop.deploy("up", "--json").json
+    assert second["cluster_id"] != first["cluster_id"]
+    assert set(laptop.mutations()) <= {"RunJobFlow", "TerminateJobFlows"}
+
+
+def test_a_kept_cluster_gets_the_job_as_another_step(laptop):
+    laptop.ticks = [now("WAITING", "COMPLETED")]
+    first = laptop.deploy("up", "--keep-alive", "--json").json
+    assert in_the_account(laptop)["live clusters"] == [first["cluster_id"]]
+    laptop.sent.clear()
+    laptop.ticks = [now("WAITING", "COMPLETED")]
+    second = laptop.deploy("up", "--json").json
+    assert second["cluster_id"] == first["cluster_id"]
+    assert second["step_id"] != first["step_id"]
+    assert laptop.mutations() == ["AddJobFlowSteps"]
+
+
+def test_a_kept_cluster_with_another_configuration_is_refused(laptop):
+    laptop.ticks = [now("WAITING", "COMPLETED")]
+    laptop.deploy("up", "--keep-alive")
+    laptop.settings["JOB"] = {"SESSION_GAP_MINUTES": 45}
+    done = laptop.deploy("up")
+    assert done.exit_code == 2
+    assert "deploy.py down" in done.err
+
+
+def test_up_repairs_what_has_drifted(laptop):
+    laptop.ticks = [now("TERMINATING", "COMPLETED")]
+    laptop.deploy("up")
+    laptop.client("s3").delete_public_access_block(Bucket=CODE)
+    laptop.client("iam").delete_role_policy(RoleName=ROLES[0], PolicyName="clicklake")
+    laptop.sent.clear()
+    laptop.ticks = [now("TERMINATING", "COMPLETED")]
+    done = laptop.deploy("up")
+    assert done.exit_code == 0
+    repairs = [name for name in laptop.mutations() if "JobFlow" not in name]
+    assert repairs == ["PutPublicAccessBlock", "PutRolePolicy"]
+
+
+def test_status_and_logs_need_nothing_but_the_account(laptop, tmp_path, monkeypatch):
+    started = laptop.deploy("up", "--detach", "--json").json
+    cluster_id, step_id = started["cluster_id"], started["step_id"]
+    key = f"logs/{cluster_id}/steps/{step_id}/stderr.gz"
+    laptop.client("s3").put_object(Bucket=LAKE, Key=key, Body=gzip.compress(b"reading\ndone\n"))
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
+
+    status = laptop.deploy("status", "--json").json
+    logs = laptop.deploy("logs", "--json").json
+
+    assert status["clusters"][0]["cluster_id"] == cluster_id
+    assert status["clusters"][0]["steps"][0]["step_id"] == step_id
+    assert logs["logs"]["stderr"] == "reading\ndone\n"
+    assert logs["logs"]["stdout"] is None
+
+
+def test_status_shows_no_cluster_of_others(laptop):
+    laptop.client("emr").run_job_flow(Name="clicklake", Instances={"InstanceCount": 1})
+    assert laptop.deploy("status", "--json").json["clusters"] == []
+    assert laptop.deploy("logs").exit_code == 2
+
+
+def test_down_leaves_the_account_as_it_was_but_for_the_data(laptop):
+    before = in_the_account(laptop)
+    laptop.deploy("up", "--detach")
+    assert in_the_account(laptop) != before
+
+    assert laptop.deploy("down").exit_code == 0
+    assert in_the_account(laptop) == {**before, "buckets": [LAKE]}
+    laptop.sent.clear()
+    again = laptop.deploy("down")
+    assert again.exit_code == 0
+    assert laptop.mutations() == []
+
+    confirmed = laptop.deploy("down", "--delete-data", "--yes", LAKE)
+    assert confirmed.exit_code == 0
+    assert in_the_account(laptop) == before
+
+
+def test_down_waits_for_machines_to_be_gone_before_it_takes_their_role(laptop):
+    laptop.deploy("up", "--detach")
+    laptop.server.run(
+        "c = list(emr.clusters.values())[-1]\n"
+        "c.terminate = lambda: setattr(c, 'state', 'TERMINATING')"
+    )
+    laptop.ticks = ["", "", "list(emr.clusters.values())[-1].state = 'TERMINATED'"]
+    seen = []
+    laptop.ticks.insert(1, lambda: seen.append(in_the_account(laptop)["roles"]))
+    assert laptop.deploy("down").exit_code == 0
+    assert seen == [ROLES]
+    assert in_the_account(laptop)["roles"] == []
+
+
+def test_down_ends_a_protected_cluster_and_empties_a_versioned_bucket(laptop):
+    laptop.deploy("up", "--detach")
+    cluster_id = in_the_account(laptop)["live clusters"][0]
+    laptop.client("emr").set_termination_protection(
+        JobFlowIds=[cluster_id], TerminationProtected=True
+    )
+    s3 = laptop.client("s3")
+    s3.put_bucket_versioning(Bucket=CODE, VersioningConfiguration={"Status": "Enabled"})
+    for body in (b"1", b"2"):
+        s3.put_object(Bucket=CODE, Key="clicklake/x", Body=body)
+    s3.delete_object(Bucket=CODE, Key="clicklake/x")
+    s3.create_multipart_upload(Bucket=CODE, Key="clicklake/part")
+    assert laptop.deploy("down").exit_code == 0
+    assert in_the_account(laptop)["live clusters"] == []
+    assert in_the_account(laptop)["buckets"] == [LAKE]
+
+
+def test_data_is_deleted_only_by_its_name(laptop):
+    laptop.deploy("up", "--detach")
+    before = in_the_account(laptop)
+    for arguments in (
+        ["--delete-data"],
+        ["--delete-data", "--yes"],
+        ["--delete-data", "--yes", CODE],
+    ):
+        refused = laptop.deploy("down", *arguments)
+        assert refused.exit_code == 2
+        assert f"--yes {LAKE}" in refused.err
+    assert in_the_account(laptop) == before
+
+
+def test_what_is_not_ours_is_used_but_never_changed_or_deleted(laptop):
+    s3 = laptop.client("s3")
+    for name in ("their-code", "their-lake"):
+        s3.create_bucket(Bucket=name)
+        s3.put_object(Bucket=name, Key="precious", Body=b"theirs")
+    laptop.settings["S3"] = {"CODE_BUCKET": "their-code", "OUTPUT_BUCKET": "their-lake"}
+
+    laptop.deploy("up", "--detach")
+    assert laptop.deploy("down", "--delete-data", "--yes", "their-lake").exit_code == 0
+
+    touched = {
+        name for name in laptop.mutations() if "Bucket" in name or name in ("PutPublicAccessBlock",)
+    }
+    assert touched == set()
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket="their-code")["Contents"]]
+    assert keys == ["precious"]
+    assert s3.get_object(Bucket="their-lake", Key="precious")["Body"].read() == b"theirs"
+
+
+def test_only_new_and_changed_input_files_are_copied(laptop):
+    laptop.deploy("up", "--detach")
+    folder = laptop.folder / "raw" / "Clickstream"
+    (folder / "events.csv").write_text("anonymous_user_id,URL\n")
+    (folder / "more.csv").write_text("anonymous_user_id\n")
+    (folder / "_hidden.csv").write_text("no")
+    laptop.sent.clear()
+    laptop.deploy("up", "--detach")
+    keys = [each["Key"] for each in laptop.parameters("PutObject")]
+    assert keys == ["input/Clickstream/events.csv", "input/Clickstream/more.csv"]
+    laptop.sent.clear()
+    laptop.deploy("up", "--detach")
+    assert laptop.parameters("PutObject") == []
+
+
+def test_one_bucket_for_code_and_data_keeps_the_data(laptop):
+    laptop.settings["S3"] = {"CODE_BUCKET": "just-one", "OUTPUT_BUCKET": "just-one"}
+    laptop.deploy("up", "--detach")
+    laptop.deploy("down")
+    s3 = laptop.client("s3")
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket="just-one")["Contents"]]
+    assert keys == ["input/Clickstream/events.csv"]
+
+
+def test_another_region_is_named_to_s3(laptop):
+    laptop.settings["CLUSTER"]["REGION"] = "us-west-2"
+    assert laptop.deploy("up", "--detach").exit_code == 0
+    places = [each.get("CreateBucketConfiguration") for each in laptop.parameters("CreateBucket")]
+    assert places == [{"LocationConstraint": "us-west-2"}] * 2
+    buckets = laptop.client("s3").list_buckets()["Buckets"]
+    assert all(each["Name"].endswith("us-west-2") for each in buckets)
+    laptop.settings["CLUSTER"]["REGION"] = "us-west-2"
+    assert laptop.deploy("down").exit_code == 0
