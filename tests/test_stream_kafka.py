@@ -1,0 +1,289 @@
+"""Kafka, against a real broker: what is on the topic and what is counted, through every failure."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, Producer
+
+from clicklake.config import ROOT
+from clicklake.errors import AccessError, InputError
+from clicklake.streaming.database import connect
+from clicklake.streaming.folder import FolderSink, FolderSource
+from clicklake.streaming.kafka import KafkaSink, KafkaSource
+from clicklake.streaming.outbox import State
+from clicklake.streaming.publisher import publish
+from clicklake.streaming.snapshot import read_snapshot
+from clicklake.streaming.statistics import Progress, Statistics
+from clicklake.streaming.stream import Outgoing, StreamBrokenError
+from clicklake.streaming.summarizer import summarize
+from kafka_broker import Broker, why_not
+from stream_support import TestLake, key_of, random_events
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
+]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    with Broker(tmp_path_factory.mktemp("kafka")) as running:
+        yield running
+
+
+@pytest.fixture
+def topic(request):
+    return f"clicks-{abs(hash(request.node.name))}"
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return TestLake(tmp_path / "lake")
+
+
+@pytest.fixture
+def state(tmp_path):
+    folder = tmp_path / "state"
+    folder.mkdir()
+    return State(folder)
+
+
+def run(lake, state, broker, topic, chunk=200):
+    sink = KafkaSink(broker.address, topic, "")
+    sink.chunk = chunk
+    return publish(lambda: read_snapshot(str(lake.root)), state, sink)
+
+
+def read(broker, topic, folder):
+    folder.mkdir(exist_ok=True)
+    source = KafkaSource(broker.address, topic, "")
+    try:
+        return _summarize(source, folder)
+    finally:
+        source.close()
+
+
+def _summarize(source, folder):
+    database = connect(f"sqlite:///{folder / 'statistics.sqlite'}")
+    try:
+        return summarize(source, Statistics(database), folder, Progress("clicks", 100, 60))
+    finally:
+        database.close()
+
+
+def files(folder):
+    return {file.name: file.read_bytes() for file in folder.glob("*.json")}
+
+
+def committed(broker, topic):
+    """{partition: messages in their order}, read without the product's code."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": broker.address,
+            "group.id": f"check-{random.random()}",
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+        }
+    )
+    partitions = set(consumer.list_topics(topic).topics[topic].partitions)
+    consumer.subscribe([topic])
+    found = defaultdict(list)
+    ended = set()
+    while ended < partitions:
+        for message in consumer.consume(1000, 1):
+            if message.error() and message.error().code() == KafkaError._PARTITION_EOF:
+                ended.add(message.partition())
+            else:
+                found[message.partition()].append((message.key().decode(), message.value()))
+    consumer.close()
+    return found
+
+
+def assert_once_in_order(broker, topic, lake):
+    partitions = committed(broker, topic)
+    messages = [(key, json.loads(m)) for part in partitions.values() for key, m in part]
+    assert sorted(m["sequence"] for _, m in messages) == list(range(1, len(lake.rows) + 1))
+    assert {key_of(m) for _, m in messages} == {key_of(row) for row in lake.rows.values()}
+    assert all(key == m["anonymous_user_id"] for key, m in messages)
+    for part in partitions.values():
+        numbers = [json.loads(m)["sequence"] for _, m in part]
+        assert numbers == sorted(numbers)
+    assert len(partitions) == 3
+
+
+def test_each_event_is_on_the_topic_once_over_publications(lake, state, broker, topic):
+    for day in range(3):
+        lake.commit(random_events(500, seed=day, after=24 * day))
+        assert run(lake, state, broker, topic).events == 500
+    assert run(lake, state, broker, topic).events == 0
+
+    assert_once_in_order(broker, topic, lake)
+
+
+def test_three_partitions_give_the_files_of_one_folder(lake, state, broker, topic, tmp_path):
+    lake.commit(random_events(2000, hours=40))
+    run(lake, state, broker, topic)
+    folder = tmp_path / "folder"
+    (folder / "_publisher").mkdir(parents=True)
+    publish(lambda: read_snapshot(str(lake.root)), State(folder / "_publisher"), FolderSink(folder))
+    (tmp_path / "from_folder").mkdir()
+    _summarize(FolderSource(folder), tmp_path / "from_folder")
+
+    assert read(broker, topic, tmp_path / "from_kafka").events == 2000
+    assert files(tmp_path / "from_kafka") == files(tmp_path / "from_folder")
+    assert len(files(tmp_path / "from_kafka")) == 20
+
+
+def test_bad_messages_are_quarantined_by_topic_partition_and_offset(
+    lake, state, broker, topic, tmp_path
+):
+    lake.commit(random_events(50))
+    run(lake, state, broker, topic)
+    delivered = []
+    producer = Producer({"bootstrap.servers": broker.address})
+    for body in (b"not json", None):
+        producer.produce(topic, body, on_delivery=lambda _, message: delivered.append(message))
+    producer.flush()
+    lake.commit(random_events(50, seed=2, after=24))
+    run(lake, state, broker, topic)
+
+    summary = read(broker, topic, tmp_path / "out")
+
+    assert (summary.events, summary.quarantined, summary.waiting) == (100, 2, 0)
+    database = connect(f"sqlite:///{tmp_path / 'out' / 'statistics.sqlite'}")
+    rows = database.fetch('SELECT topic, "partition", "offset", raw FROM stream_quarantine')
+    assert sorted(rows) == sorted(
+        (topic, str(m.partition()), str(m.offset()), (m.value() or b"").decode()) for m in delivered
+    )
+
+
+def test_a_second_publisher_shuts_out_the_first(broker, topic):
+    first = KafkaSink(broker.address, topic, "")
+    first.position()
+    second = KafkaSink(broker.address, topic, "")
+    second.position()
+
+    with pytest.raises(StreamBrokenError):
+        first.send([Outgoing(1, "v", b"{}")])
+    assert committed(broker, topic) == {}
+
+
+def test_an_aborted_chunk_is_not_read(broker, topic, lake, state):
+    lake.commit(random_events(40))
+    sink = KafkaSink(broker.address, topic, "")
+    sink.position()
+    sink._producer.begin_transaction()
+    sink._producer.produce(topic, b"half a chunk", b"v")
+    sink._producer.flush()
+
+    run(lake, state, broker, topic)
+
+    assert_once_in_order(broker, topic, lake)
+
+
+def test_killed_with_9_again_and_again_the_topic_has_each_event_once(lake, broker, topic, tmp_path):
+    rng = random.Random(1)
+    lake.commit(random_events(8000, hours=30))
+    script = tmp_path / "publish.py"
+    script.write_text(PUBLISH)
+    command = [sys.executable, str(script), str(ROOT / "src"), str(lake.root)]
+    command += [str(tmp_path / "state"), broker.address, topic]
+    kills = 0
+    while kills < 10:
+        process = subprocess.Popen(command, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        time.sleep(rng.uniform(1, 6))
+        process.send_signal(signal.SIGKILL)
+        if process.wait() != -signal.SIGKILL:
+            break
+        kills += 1
+    subprocess.run(command, check=True)
+
+    assert kills > 2
+    assert_once_in_order(broker, topic, lake)
+
+
+PUBLISH = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from clicklake.streaming.kafka import KafkaSink
+from clicklake.streaming.outbox import State
+from clicklake.streaming.publisher import publish
+from clicklake.streaming.snapshot import read_snapshot
+
+class Slow(KafkaSink):
+    chunk = 200
+    def send(self, events):
+        time.sleep(0.2)
+        super().send(events)
+
+folder = Path(sys.argv[3])
+folder.mkdir(exist_ok=True)
+publish(lambda: read_snapshot(sys.argv[2]), State(folder), Slow(*sys.argv[4:6], ""))
+"""
+
+
+def test_a_broker_killed_while_publishing_and_while_reading_loses_and_doubles_nothing(
+    lake, state, topic, tmp_path
+):
+    lake.commit(random_events(20_000, hours=40))
+    broker = Broker(tmp_path / "broker").start()
+    try:
+        with restarting(broker, after=1):
+            sink = KafkaSink(broker.address, topic, "")
+            sink.chunk = 100
+            publish(lambda: read_snapshot(str(lake.root)), state, sink)
+        assert_once_in_order(broker, topic, lake)
+        with restarting(broker, after=0.2):
+            source = KafkaSource(broker.address, topic, "")
+            (tmp_path / "out").mkdir()
+            assert _summarize(source, tmp_path / "out").events == 20_000
+            source.close()
+    finally:
+        broker.stop()
+    ordered = sorted(lake.rows.values(), key=lambda row: row["time"])
+    users = [
+        len({row["anonymous_user_id"] for row in ordered[first : first + 100]})
+        for first in range(0, 20_000, 100)
+    ]
+    found = [json.loads((tmp_path / "out" / f"{n}.json").read_text()) for n in range(1, 201)]
+    assert [file["unique users"] for file in found] == users
+
+
+class restarting:  # noqa: N801 - reads as a verb in a with statement
+    """Kill the broker a while after the block began, and start it again."""
+
+    def __init__(self, broker, after):
+        self.broker = broker
+        self.timer = threading.Timer(after, self._restart)
+
+    def _restart(self):
+        self.broker.kill()
+        time.sleep(1)
+        self.broker.start()
+
+    def __enter__(self):
+        self.timer.start()
+
+    def __exit__(self, *_):
+        self.timer.join()
+
+
+def test_what_is_not_there_is_told(broker, tmp_path):
+    with pytest.raises(InputError, match="no topic absent"):
+        KafkaSource(broker.address, "absent", "")
+
+
+def test_no_broker_is_told(monkeypatch):
+    monkeypatch.setattr("clicklake.streaming.kafka._TIMEOUT", 1)
+    with pytest.raises(AccessError, match="broker runs"):
+        KafkaSink("127.0.0.1:1", "clicks", "")
