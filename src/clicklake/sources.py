@@ -79,7 +79,7 @@ def landing_schema(source: str) -> pa.Schema:
 
 def compression(path: str) -> str | None:
     """pyarrow's name of a file's compression, by its ending."""
-    return next((name for end, name in COMPRESSION.items() if path.lower().endswith(end)), None)
+    return next((name for end, name in COMPRESSION.items() if path.endswith(end)), None)
 
 
 def line_bases(summaries: Iterable[SplitSummary]) -> dict[tuple[str, int], int]:

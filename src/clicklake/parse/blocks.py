@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,16 +40,24 @@ def blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         end = chunk.rfind(b"\n") + 1
         if not end:
-            tail = (tail + chunk[:_KEPT])[:_KEPT]
+            tail = _cut(tail, chunk)
             continue
         first = chunk.find(b"\n")
         if len(tail) + first > _KEPT:
-            yield (tail + chunk[:first])[:_KEPT] + chunk[first:end]
+            yield _cut(tail, chunk[:first]) + chunk[first:end]
         else:
             yield tail + chunk[:end] if tail else chunk[:end]
-        tail = chunk[end : end + _KEPT]
+        tail = _cut(b"", chunk[end:])
     if tail:
         yield tail
+
+
+def _cut(line: bytes, more: bytes) -> bytes:
+    """A line that goes on, cut to `_KEPT` bytes. If it is not blank, what is left is not either."""
+    whole = line + more
+    if len(whole) <= _KEPT:
+        return whole
+    return whole[: _KEPT - 1] + (whole[_KEPT - 1 :].strip(b" \t\r") or whole[_KEPT - 1 :])[:1]
 
 
 @dataclass(frozen=True)
@@ -102,8 +112,28 @@ class Block:
         return matches & short
 
     def _valid_utf8(self) -> np.ndarray:
-        lines = self.data.split(b"\n")[: len(self)]
-        return np.fromiter((is_utf8(line) for line in lines), bool, len(self))
+        """Which lines are UTF-8, by one pass over the block."""
+        errors: list[int] = []
+        _decode_errors.positions = errors
+        self.data.decode("utf-8", errors=_COLLECT)
+        valid = np.ones(len(self), bool)
+        valid[np.searchsorted(self.offsets, errors, side="right") - 1] = False
+        return valid
+
+
+_COLLECT = "clicklake.collect"
+_decode_errors = threading.local()
+
+
+def _collect(error: UnicodeError) -> tuple[str, int]:
+    """Note where a decoding error is, and go on behind it."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    _decode_errors.positions.append(error.start)
+    return "", error.end
+
+
+codecs.register_error(_COLLECT, _collect)
 
 
 def is_utf8(data: bytes) -> bool:

@@ -111,14 +111,22 @@ def read(block: Block, layout: Layout, *, multiline: bool = False, final: bool =
 
 def _well_formed(block: Block, width: int) -> np.ndarray:
     """Which lines pyarrow reads as we do: `width` fields, every quote closed at a field's end."""
-    if b'"' not in block.data and b"\r" not in block.data:
-        commas = np.flatnonzero(np.frombuffer(block.data, np.uint8) == ord(","))
-        return np.diff(np.searchsorted(commas, block.offsets)) == width - 1
+    data = np.frombuffer(block.data, np.uint8)
+    commas = np.flatnonzero(data == ord(","))
+    well_formed = np.diff(np.searchsorted(commas, block.offsets)) == width - 1
+    special = np.flatnonzero((data == ord('"')) | (data == ord("\r")))
+    lines = np.unique(np.searchsorted(block.offsets, special, side="right") - 1)
+    if len(lines):
+        well_formed[lines] = _match_form(block.lines.take(pa.array(lines)), width)
+    return well_formed
+
+
+def _match_form(lines: pa.Array, width: int) -> np.ndarray:
     pattern = rf"\A{_FIELD}(?:,{_FIELD}){{{width - 1}}}\r?\n?\z"
     try:
-        return pc.match_substring_regex(block.lines, pattern).to_numpy(zero_copy_only=False)
+        return pc.match_substring_regex(lines, pattern).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:  # a header wider than the expression engine's limits
-        return np.zeros(len(block), bool)
+        return np.zeros(len(lines), bool)
 
 
 def _fast_columns(block: Block, proven: np.ndarray, layout: Layout) -> Columns:

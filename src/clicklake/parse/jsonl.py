@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from clicklake.parse.blocks import Block
+from clicklake.parse.fields import whole_number
 from clicklake.parse.records import (
     Columns,
     Records,
@@ -66,15 +67,14 @@ _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', re.DOTA
 
 
 def read(block: Block) -> Records:
-    """The records of a block. Columns: `KEYS` as text, and `user_id` as text or int64."""
+    """The records of a block. Columns: `KEYS` as text, but `user_id` as int64."""
     left = np.ones(len(block), bool)
     parts: list[Columns] = []
     lines = []
     for pattern, id_type in _FAST:
         if not left.any():
             break
-        matches = pc.match_substring_regex(block.lines, pattern).to_numpy(zero_copy_only=False)
-        mask = block.proven(matches & left)
+        mask = block.proven(_matching(block, left, pattern))
         columns = _fast_columns(block, mask, id_type) if mask.any() else None
         if columns is not None:
             parts.append(columns)
@@ -87,12 +87,20 @@ def read(block: Block) -> Records:
     return Records(columns=_merge(parts), first=at, last=at, broken=broken)
 
 
+def _matching(block: Block, mask: np.ndarray, pattern: str) -> np.ndarray:
+    """Which of the lines that `mask` selects match."""
+    at = np.flatnonzero(mask)
+    lines = block.lines if len(at) == len(block) else block.lines.take(pa.array(at))
+    matches = np.zeros(len(block), bool)
+    matches[at] = pc.match_substring_regex(lines, pattern).to_numpy(zero_copy_only=False)
+    return matches
+
+
 def _merge(parts: list[Columns]) -> Columns:
-    """One column each; user ids become text unless all of them are numbers."""
+    """One column each; a user id that is no whole number is null."""
     filled = [part for part in parts if len(part["user_id"])] or parts[-1:]
-    if len({part["user_id"].type for part in filled}) > 1:
-        for part in filled:
-            part["user_id"] = part["user_id"].cast(pa.string())
+    for part in filled:
+        part["user_id"] = whole_number(part["user_id"])
     return {key: combine([part[key] for part in filled]) for key in KEYS}
 
 
