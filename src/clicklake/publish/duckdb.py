@@ -1,0 +1,107 @@
+"""Publication to a DuckDB file: a new file is built beside the old one and takes its place.
+
+Who has the old file open keeps on reading the old run from it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import duckdb
+from adbc_driver_duckdb import dbapi
+
+from clicklake.errors import ConfigError
+from clicklake.publish.files import replace_file
+from clicklake.publish.tables import MARK, MEMORY_MB, Feed, Outcome, Publication, as_reader
+from clicklake.sql import DUCKDB_TYPES
+
+
+def publish(path: Path, publication: Publication) -> Outcome | None:
+    """Rows of each table; None if the file shows this publication already.
+
+    Raises ConfigError if the file holds anything that clicklake did not publish.
+    """
+    if path.exists() and _shown(path) == publication.key:
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    _remove(new)
+    try:
+        rows = _build(new, publication)
+        _wal(path).unlink(missing_ok=True)  # of a program that wrote to the old file
+        replace_file(new, path)
+    finally:
+        _remove(new)
+    return Outcome(rows)
+
+
+def _build(path: Path, publication: Publication) -> dict[str, int]:
+    with closing(dbapi.connect(str(path))) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute(f"set memory_limit = '{MEMORY_MB}MB'")
+        rows = {feed.name: _load(cursor, feed) for feed in publication.feeds}
+        for name, query in publication.views.items():
+            cursor.execute(f'create view "{name}" as {query}')
+            cursor.execute(f"comment on view \"{name}\" is '{MARK}'")
+        _load(cursor, publication.record())
+        connection.commit()
+    return rows
+
+
+def _load(cursor: dbapi.Cursor, feed: Feed) -> int:
+    columns = ", ".join(
+        f'"{field.name}" {DUCKDB_TYPES[field.type]}{"" if field.nullable else " not null"}'
+        for field in feed.schema
+    )
+    cursor.execute(f'create table "{feed.name}" ({columns})')
+    cursor.execute(f"comment on table \"{feed.name}\" is '{MARK}'")
+    return feed.check(cursor.adbc_ingest(feed.name, as_reader(feed), mode="append"))
+
+
+def _shown(path: Path) -> tuple[str, str] | None:
+    """The key of the publication that a file holds, None if it is empty."""
+    with _opened(path) as connection:
+        names = connection.execute(
+            "select table_name, comment from duckdb_tables() union all "
+            "select view_name, comment from duckdb_views() where not internal"
+        ).fetchall()
+        foreign = [name for name, comment in names if comment != MARK]
+        if foreign:
+            raise ConfigError(
+                f"{path}: holds {foreign[0]}, which clicklake did not publish and would be lost. "
+                "Move it into another file, or set another [DATABASE] URL."
+            )
+        query = f"select run_id, layout from {Publication.TABLE}"
+        return connection.execute(query).fetchone() if names else None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The file for reading; a copy of it while a program has it open for writing."""
+    copy = path.with_name(f".{path.name}.copy")
+    try:
+        try:
+            connection = duckdb.connect(str(path), read_only=True)
+        except duckdb.Error:
+            shutil.copyfile(path, copy)
+            connection = duckdb.connect(str(copy), read_only=True)
+        with closing(connection):
+            yield connection
+    except duckdb.Error:
+        raise ConfigError(
+            f"{path}: is not a DuckDB file that can be read. "
+            "Move it away, or set another [DATABASE] URL."
+        ) from None
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    _wal(path).unlink(missing_ok=True)
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + ".wal")

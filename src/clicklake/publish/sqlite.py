@@ -1,0 +1,102 @@
+"""Publication to a SQLite file: all tables are replaced in one transaction.
+
+The file is in WAL mode, so whoever reads it goes on reading the old run until the new one is
+committed. Times are text in UTC, as `2018-04-01T12:00:00.000000`; SQLite's functions know that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+from adbc_driver_sqlite import dbapi
+
+from clicklake.errors import ConfigError
+from clicklake.publish.tables import NAMES, Feed, Outcome, Publication, as_reader
+
+_TYPES = {
+    pa.int64(): "integer",
+    pa.int32(): "integer",
+    pa.float64(): "real",
+    pa.bool_(): "integer",
+    pa.string(): "text",
+    pa.date32(): "text",
+    pa.timestamp("us", tz="UTC"): "text",
+}
+
+
+def publish(path: Path, publication: Publication) -> Outcome | None:
+    """Rows of each table; None if the file shows this publication already.
+
+    Raises ConfigError if the file has a table of such a name that clicklake did not publish.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _opened(path) as cursor, _transaction(cursor):
+        present = _present(cursor)
+        if publication.TABLE in present:
+            if _shown(cursor) == publication.key:
+                return None
+        elif present:
+            raise ConfigError(
+                f"{path}: has a table {min(present)} that clicklake did not publish. "
+                "Rename it, or set another [DATABASE] URL."
+            )
+        for name in present:
+            cursor.execute(f'drop table "{name}"')
+        rows = {feed.name: _load(cursor, feed) for feed in publication.feeds}
+        _load(cursor, publication.record())
+    return Outcome(rows)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[dbapi.Cursor]:
+    with (
+        closing(dbapi.connect(str(path), autocommit=True)) as connection,
+        closing(connection.cursor()) as cursor,
+    ):
+        cursor.execute("pragma busy_timeout = 30000")
+        cursor.execute("pragma journal_mode = wal")
+        cursor.execute("pragma secure_delete = on")  # so that nothing deleted stays in the file
+        yield cursor
+        cursor.execute("pragma busy_timeout = 0")  # with a reader, the next publication does it
+        cursor.execute("pragma wal_checkpoint(truncate)")
+
+
+@contextmanager
+def _transaction(cursor: dbapi.Cursor) -> Iterator[None]:
+    """What is done within becomes visible at its end, or not at all."""
+    database = cursor.connection.adbc_connection
+    database.set_autocommit(False)
+    try:
+        yield
+        database.commit()
+    except BaseException:
+        database.rollback()
+        raise
+    finally:
+        database.set_autocommit(True)
+
+
+def _present(cursor: dbapi.Cursor) -> set[str]:
+    """The file's tables and views that have a name of ours."""
+    cursor.execute("select name from sqlite_master where type in ('table', 'view')")
+    return {name for (name,) in cursor.fetchall()} & {Publication.TABLE, *NAMES}
+
+
+def _shown(cursor: dbapi.Cursor) -> tuple[str, str] | None:
+    cursor.execute(f"select run_id, layout from {Publication.TABLE}")
+    return cursor.fetchone()
+
+
+def _load(cursor: dbapi.Cursor, feed: Feed) -> int:
+    columns = ", ".join(
+        f'"{field.name}" {_TYPES[field.type]}{"" if field.nullable else " not null"}'
+        for field in feed.schema
+    )
+    cursor.execute(f'create table "{feed.name}" ({columns})')
+    rows = cursor.adbc_ingest(feed.name, as_reader(feed), mode="append")
+    for column in feed.indexes:
+        cursor.execute(f'create index "{feed.name}_{column}" on "{feed.name}" ("{column}")')
+    return feed.check(rows)

@@ -1,0 +1,214 @@
+"""What is published: for each table its columns, what to index, and its rows as a stream."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from clicklake import schemas, sql
+from clicklake.errors import ClicklakeError
+from clicklake.schemas import TIMESTAMP, Table
+from clicklake.sql import Snapshot
+
+BATCH_ROWS = 1 << 16
+MEMORY_MB = 1024  # what DuckDB may take, for daily_traffic and for its file
+MARK = "Published by clicklake"  # the comment on every table and view that is ours to replace
+
+DAILY_TRAFFIC = pa.schema(
+    [
+        pa.field("day", pa.date32(), nullable=False),
+        pa.field("host", pa.string()),
+        *(
+            pa.field(bot + count, pa.int64(), nullable=False)
+            for bot in ("", "bot_")
+            for count in ("views", "visitors", "sessions")
+        ),
+    ]
+)
+
+_COUNTS = ("read", "kept", "duplicate", "filtered", "quarantined")
+
+RUNS = pa.schema(
+    [
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("started_at", TIMESTAMP),
+        pa.field("engine", pa.string()),
+        pa.field("seconds", pa.float64()),
+        *(pa.field(name, pa.int64(), nullable=False) for name in _COUNTS),
+    ]
+)
+
+# What `clicklake_publication` holds, in one row: which run a database shows.
+PUBLICATION = pa.schema(
+    [
+        pa.field("version", pa.int64(), nullable=False),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("seq", pa.int64(), nullable=False),
+        pa.field("layout", pa.string(), nullable=False),
+        pa.field("published_at", TIMESTAMP, nullable=False),
+    ]
+)
+
+# Every name that a table or view of a publication may have; nothing else is ever replaced.
+NAMES = frozenset(
+    {
+        "user_page_views",
+        "page_recommendations",
+        "users",
+        "sessions",
+        "daily_traffic",
+        "runs",
+        "page_views",
+        "user_updates",
+    }
+)
+
+Batches = Iterator[pa.RecordBatch]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One table on its way to a database: `read` opens its rows, anew for each call."""
+
+    name: str
+    schema: pa.Schema
+    indexes: tuple[str, ...]
+    read: Callable[[], Batches]
+    rows: int | None = None  # how many there must be, where that is known
+
+    def check(self, rows: int) -> int:
+        """The number of rows that arrived. Raises ClicklakeError if it is not all of them."""
+        if self.rows not in (None, rows):
+            raise ClicklakeError(
+                f"{self.name}: the lake's manifest says {self.rows} rows, its files hold {rows}. "
+                "The lake is damaged; run with --rebuild."
+            )
+        return rows
+
+
+@dataclass
+class Outcome:
+    """What a publication did: the rows of each table, and what the user should know."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """All that a database shows of one run."""
+
+    TABLE = "clicklake_publication"
+
+    run_id: str
+    seq: int
+    published_at: datetime
+    feeds: tuple[Feed, ...]
+    views: Mapping[str, str]  # for DuckDB: queries over the lake's own files
+
+    @property
+    def layout(self) -> str:
+        """Changes when the same run has to be published again in another shape."""
+        shape = [(feed.name, str(feed.schema), feed.indexes) for feed in self.feeds]
+        return hashlib.sha256(repr((shape, sorted(self.views.items()))).encode()).hexdigest()[:16]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What a database that is up to date says of itself: run_id and layout."""
+        return self.run_id, self.layout
+
+    def record(self, version: int = 1) -> Feed:
+        """The one row of the table TABLE: what the database shows."""
+        row = {
+            "version": version,
+            "run_id": self.run_id,
+            "seq": self.seq,
+            "layout": self.layout,
+            "published_at": self.published_at,
+        }
+        batch = pa.RecordBatch.from_pylist([row], schema=PUBLICATION)
+        return Feed(self.TABLE, PUBLICATION, (), lambda: iter([batch]))
+
+
+def for_readers(
+    snapshot: Snapshot, runs: Sequence[Mapping[str, Any]], now: datetime
+) -> Publication:
+    """The tables that people ask; `runs` is the metrics of every committed run."""
+    feeds = [
+        _of_lake(snapshot, schemas.USER_PAGE_VIEWS, "user_id", "email", "url"),
+        _of_lake(snapshot, schemas.USERS, "user_id", "email"),
+        _of_lake(snapshot, schemas.SESSIONS, "session_id", "anonymous_user_id", "started_at"),
+        Feed("daily_traffic", DAILY_TRAFFIC, ("day",), lambda: _daily_traffic(snapshot)),
+        Feed("runs", RUNS, ("run_id",), lambda: iter([runs_batch(runs)]), rows=len(runs)),
+    ]
+    if snapshot.files(schemas.PAGE_RECOMMENDATIONS.name):
+        feeds.insert(1, _of_lake(snapshot, schemas.PAGE_RECOMMENDATIONS, "user_id", "email"))
+    views = {
+        table.name: sql.select_files(table, files)
+        for table in (schemas.CLICKSTREAM, schemas.PAGE_VIEWS)
+        if sql.is_local(files := snapshot.files(table.name))
+    }
+    return Publication(snapshot.run_id, snapshot.seq, now, tuple(feeds), views)
+
+
+def for_staging(snapshot: Snapshot, now: datetime) -> Publication:
+    """The cleaned inputs."""
+    feeds = (
+        _of_lake(snapshot, schemas.PAGE_VIEWS, "user_id", "ts"),
+        _of_lake(snapshot, schemas.USER_UPDATES, "user_id", "email"),
+    )
+    return Publication(snapshot.run_id, snapshot.seq, now, feeds, {})
+
+
+def runs_batch(runs: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
+    """One row for each run: what became of the rows that it read, over all sources."""
+    rows = [
+        {
+            "run_id": run["run_id"],
+            "started_at": _time(run.get("started_at")),
+            "engine": run.get("engine"),
+            "seconds": run.get("seconds"),
+            **{
+                name: sum(books.get(name, 0) for books in run.get("books", {}).values())
+                for name in _COUNTS
+            },
+        }
+        for run in runs
+    ]
+    return pa.RecordBatch.from_pylist(rows, schema=RUNS)
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def lake_batches(snapshot: Snapshot, table: Table) -> Batches:
+    """A table's data columns, a bounded number of rows at a time, in the types of its schema."""
+    files = snapshot.files(table.name)
+    if not files:
+        return iter(())
+    scanner = sql.dataset(table, files).scanner(
+        columns=table.columns, batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=1
+    )
+    return (batch.cast(table.schema) for batch in scanner.to_batches() if batch.num_rows)
+
+
+def as_reader(feed: Feed) -> pa.RecordBatchReader:
+    return pa.RecordBatchReader.from_batches(feed.schema, feed.read())
+
+
+def _of_lake(snapshot: Snapshot, table: Table, *indexes: str) -> Feed:
+    rows = snapshot.rows(table.name)
+    return Feed(table.name, table.schema, indexes, lambda: lake_batches(snapshot, table), rows)
+
+
+def _daily_traffic(snapshot: Snapshot) -> Batches:
+    with sql.connect(snapshot, MEMORY_MB) as connection:
+        reader = connection.sql("from daily_traffic").to_arrow_reader(BATCH_ROWS)
+        for batch in reader:
+            yield batch.cast(DAILY_TRAFFIC)

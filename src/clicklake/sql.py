@@ -1,0 +1,142 @@
+"""The lake in SQL: a DuckDB connection with one view for each table of a snapshot."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyarrow import fs
+
+from clicklake.schemas import TABLES, Table
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+class Snapshot(Protocol):
+    """The lake as one manifest lists it. A table that it lacks has no files and no rows."""
+
+    @property
+    def run_id(self) -> str:
+        """The run that committed it."""
+
+    @property
+    def seq(self) -> int:
+        """Its number; each commit has one that is greater."""
+
+    def files(self, table: str) -> list[str]:
+        """The live Parquet files: absolute local paths or s3a:// addresses."""
+
+    def rows(self, table: str) -> int:
+        """How many rows they hold."""
+
+
+DUCKDB_TYPES = {
+    pa.int64(): "bigint",
+    pa.int32(): "integer",
+    pa.float64(): "double",
+    pa.bool_(): "boolean",
+    pa.string(): "varchar",
+    pa.date32(): "date",
+    pa.timestamp("us", tz="UTC"): "timestamptz",
+}
+_PARTITION_TYPES = {"year": pa.int64(), "month": pa.int64(), "source": pa.string()}
+
+# Days are those of UTC, whatever the time zone of the connection is.
+DAILY_TRAFFIC = """
+select
+    make_timestamp(epoch_us(time))::date as day,
+    host,
+    count(*) filter (not is_bot) as views,
+    count(distinct anonymous_user_id) filter (not is_bot) as visitors,
+    count(distinct session_id) filter (not is_bot) as sessions,
+    count(*) filter (is_bot) as bot_views,
+    count(distinct anonymous_user_id) filter (is_bot) as bot_visitors,
+    count(distinct session_id) filter (is_bot) as bot_sessions
+from clickstream
+group by all
+order by all
+""".strip()
+
+
+def connect(snapshot: Snapshot, memory_mb: int = 0) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory that knows all tables of the lake, and `daily_traffic`.
+
+    `memory_mb` bounds its memory (0: DuckDB's default); what does not fit goes to the system's
+    folder for temporary files. Close it after use.
+    """
+    import duckdb
+
+    connection = duckdb.connect()
+    spill = Path(tempfile.gettempdir()) / f"clicklake-duckdb-{os.getpid()}"
+    connection.execute(f"set temp_directory = {_quoted(str(spill))}")
+    connection.execute("set timezone = 'UTC'")
+    if memory_mb:
+        connection.execute(f"set memory_limit = '{memory_mb}MB'")
+    for table in TABLES.values():
+        files = snapshot.files(table.name)
+        if is_local(files):
+            connection.execute(f"create view {table.name} as {select_files(table, files)}")
+        else:
+            connection.register(table.name, dataset(table, files))
+    connection.execute(f"create view daily_traffic as {DAILY_TRAFFIC}")
+    return connection
+
+
+def with_partitions(table: Table) -> pa.Schema:
+    """All columns of a table, those of its folders' names at the end."""
+    return pa.schema([*table.schema, *_folders(table)])
+
+
+def _folders(table: Table) -> pa.Schema:
+    return pa.schema([(name, _PARTITION_TYPES[name]) for name in table.partitions])
+
+
+def dataset(table: Table, files: list[str]) -> ds.Dataset:
+    """Exactly these files of a table, local or on S3, as an Arrow dataset."""
+    folders = ds.partitioning(_folders(table), flavor="hive")
+    filesystem: fs.FileSystem = fs.LocalFileSystem()
+    if not is_local(files):
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        filesystem = fs.S3FileSystem(endpoint_override=endpoint)
+    return ds.dataset(
+        [file.removeprefix("s3a://") for file in files],
+        with_partitions(table),
+        format="parquet",
+        filesystem=filesystem,
+        partitioning=folders,
+    )
+
+
+def is_local(files: list[str]) -> bool:
+    """Whether DuckDB itself can open the files: for S3 it needs an extension to be downloaded."""
+    return not any("://" in file for file in files)
+
+
+def select_files(table: Table, files: list[str]) -> str:
+    """A query over exactly these local Parquet files of a table; none gives no rows."""
+    schema = with_partitions(table)
+    if not files:
+        columns = ", ".join(f'null::{DUCKDB_TYPES[f.type]} as "{f.name}"' for f in schema)
+        return f"select {columns} where false"
+    columns = ", ".join(f'"{name}"' for name in schema.names)
+    paths = ", ".join(_quoted(_literal(file)) for file in files)
+    partitions = ", ".join(
+        f"{name}: {DUCKDB_TYPES[_PARTITION_TYPES[name]]}" for name in table.partitions
+    )
+    hive = f"hive_types = {{{partitions}}}" if partitions else "hive_partitioning = false"
+    return f"select {columns} from read_parquet([{paths}], {hive})"
+
+
+def _literal(path: str) -> str:
+    """A path that DuckDB does not take for a pattern."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,127 @@
+"""A lake without the job: Parquet files of a few rows, and a snapshot over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clicklake.schemas import TABLES, Table
+
+NOON = datetime(2018, 4, 1, 12, tzinfo=UTC)
+
+# A row of each table; a test names only the columns that it is about.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "user_updates": {"updated_at": NOON, "user_id": 1, "email": "ann@example.com", "name": "Ann"},
+    "users": {
+        "user_id": 1,
+        "email": "ann@example.com",
+        "name": "Ann",
+        "first_updated_at": NOON,
+        "last_updated_at": NOON,
+    },
+    "page_views": {"ts": NOON, "user_id": 1, "url": "/products/1/"},
+    "user_page_views": {
+        "user_id": 1,
+        "email": "ann@example.com",
+        "url": "/products/1/",
+        "count": 2,
+        "last_viewed": NOON,
+    },
+    "clickstream": {
+        "anonymous_user_id": "a",
+        "url": "https://shop.example/",
+        "time": NOON,
+        "browser": "Firefox",
+        "host": "shop.example",
+        "path": "/",
+        "is_bot": False,
+        "session_id": "s1",
+    },
+    "sessions": {
+        "session_id": "s1",
+        "anonymous_user_id": "a",
+        "started_at": NOON,
+        "ended_at": NOON + timedelta(minutes=5),
+        "events": 3,
+        "landing_path": "/",
+        "exit_path": "/buy",
+        "is_bot": False,
+    },
+    "page_recommendations": {
+        "user_id": 1,
+        "email": "ann@example.com",
+        "recommended_url": "/products/2/",
+        "rank": 1,
+        "score": 0.5,
+        "source": "similar",
+    },
+    "quarantine": {
+        "source": "page_views",
+        "file": "2018-04-01.json",
+        "line": 3,
+        "reason": "malformed_json",
+        "raw": "{",
+        "run_id": "r1",
+    },
+}
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def rows(table: str, *given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{**DEFAULTS[table], **row} for row in given]
+
+
+@dataclass(frozen=True)
+class FakeSnapshot:
+    """Satisfies `clicklake.sql.Snapshot` with the files of one run."""
+
+    root: Path
+    run_id: str
+    seq: int
+    contents: Mapping[str, tuple[list[str], int]]
+
+    def files(self, table: str) -> list[str]:
+        return self.contents.get(table, ([], 0))[0]
+
+    def rows(self, table: str) -> int:
+        return self.contents.get(table, ([], 0))[1]
+
+
+def write_lake(root: Path, seq: int = 1, **tables: Rows) -> FakeSnapshot:
+    """Write one run's files and return the snapshot that lists exactly them.
+
+    A table that is not named gets its default row; `name=[]` leaves it out.
+    """
+    contents = {}
+    for name, table in TABLES.items():
+        given = tables.get(name, [{}])
+        if given:
+            contents[name] = (_write(root, table, seq, rows(name, *given)), len(given))
+    return FakeSnapshot(root, f"run-{seq}", seq, contents)
+
+
+def _write(root: Path, table: Table, seq: int, given: Rows) -> list[str]:
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in given:
+        groups.setdefault(_folder(table, row), []).append(row)
+    files = []
+    for folder, members in groups.items():
+        path = root / table.name / folder / f"part-{seq}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(list(members), schema=table.schema), path)
+        files.append(str(path))
+    return files
+
+
+def _folder(table: Table, row: Mapping[str, Any]) -> str:
+    values = dict(row)
+    if table.time:
+        values |= {"year": row[table.time].year, "month": row[table.time].month}
+    return "/".join(f"{name}={values[name]}" for name in table.partitions)
