@@ -74,7 +74,7 @@ def make_lake(lake: Path, events: int) -> None:
     files = [{"path": path, "rows": 0, "bytes": 0} for path in paths]
     (lake / "_clicklake").mkdir()
     (lake / "_clicklake" / "manifest.json").write_text(
-        json.dumps({"run_id": "bench", "seq": 1, "tables": {"clickstream": files}})
+        json.dumps({"run_id": "bench", "seq": 1, "settings": {}, "tables": {"clickstream": files}})
     )
 
 

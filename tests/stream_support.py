@@ -35,6 +35,7 @@ def random_events(count, seed=1, hours=6, visitors=40, after=0):
             path=f"/{rng.randrange(20)}",
             browser=rng.choice([None, "Firefox", 'Odd "one"\u2028\x01']),
             utm_source=rng.choice([None, "mail", "Süd"]),
+            is_bot=rng.random() < 0.1,
         )
         for n in range(count)
     ]
@@ -59,7 +60,12 @@ class TestLake:
         for year, month in {(row["time"].year, row["time"].month) for row in added.values()}:
             self._write(year, month)
         files = [{"path": path, "rows": 0, "bytes": 0} for path in self.files.values()]
-        manifest = {"run_id": f"run{self.seq}", "seq": self.seq, "tables": {"clickstream": files}}
+        manifest = {
+            "run_id": f"run{self.seq}",
+            "seq": self.seq,
+            "settings": {},
+            "tables": {"clickstream": files},
+        }
         path = self.root / "_clicklake" / "manifest.json"
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text(json.dumps(manifest))

@@ -20,6 +20,7 @@ GOOD = {
     "screen_resolution": None,
     "path": "/a",
     "utm_source": "mail",
+    "is_bot": False,
     "session_id": "s1",
 }
 KEY = ("anonymous_user_id", "url", "time", "browser", "os", "screen_resolution")
@@ -36,7 +37,7 @@ def message(**changes):
 
 
 def test_a_good_message_is_an_event():
-    assert parse(message()) == Event(7, GOOD["time"], "v1", "s1", "/a", "mail")
+    assert parse(message()) == Event(7, GOOD["time"], "v1", "s1", "/a", "mail", False)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_no_body_whatever_stops_the_reader(body):
 
 
 def an_event(sequence):
-    return Event(sequence, GOOD["time"], "v1", "s1", "/a", None)
+    return Event(sequence, GOOD["time"], "v1", "s1", "/a", None, False)
 
 
 @st.composite

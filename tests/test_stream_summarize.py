@@ -145,7 +145,7 @@ SPANS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": time
 
 
 def windows_counted_apart(rows, lateness_minutes):
-    """{(period, start): (events, visitors, sessions, late, closed)}, event by event."""
+    """{(period, start): (events, bot events, visitors, sessions, late, closed)}, event by event."""
     inside, late = defaultdict(list), Counter()
     latest = None
     ends = {}
@@ -166,6 +166,7 @@ def windows_counted_apart(rows, lateness_minutes):
     return {
         key: (
             len(inside[key]),
+            sum(row["is_bot"] for row in inside[key]),
             len({row["anonymous_user_id"] for row in inside[key]}),
             len({row["session_id"] for row in inside[key]}),
             late[key],
@@ -189,7 +190,7 @@ def test_windows_are_those_of_a_count_apart_late_events_too(stream, out, latenes
         for period, start, *numbers, closed in tables(out)["stream_windows"]
     }
     assert found == windows_counted_apart(rows, lateness)
-    assert bool(sum(numbers[3] for numbers in found.values())) == (lateness < 10_000)
+    assert bool(sum(numbers[4] for numbers in found.values())) == (lateness < 10_000)
 
 
 def test_top_paths_and_sources_are_ranked_and_no_source_has_a_name(stream, out):
@@ -391,11 +392,12 @@ def test_stream_and_daily_batch_agree_on_each_day(tmp_path, out):
     read(tmp_path / "stream", out)
 
     daily = duckdb.sql(f"""
-        SELECT time::DATE::VARCHAR || ' 00:00:00', count(*), count(DISTINCT anonymous_user_id),
+        SELECT make_timestamp(epoch_us(time))::DATE || ' 00:00:00', count(*),
+               count(*) FILTER (is_bot), count(DISTINCT anonymous_user_id),
                count(DISTINCT session_id)
         FROM read_parquet('{lake.root}/clickstream/*/*/*.parquet') GROUP BY 1 ORDER BY 1
     """).fetchall()
-    found = [row[1:5] for row in tables(out)["stream_windows"] if row[0] == "day"]
+    found = [row[1:6] for row in tables(out)["stream_windows"] if row[0] == "day"]
     assert found == daily
     assert len(daily) == 4
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clicklake.config import Config
+from clicklake.engine import use_keys
 from clicklake.streaming.database import connect
 from clicklake.streaming.files import held, write_whole
 from clicklake.streaming.outbox import State
@@ -27,6 +28,7 @@ def publish(config: Config) -> Publication:
     """Publish what the lake holds and the stream does not."""
     address = parse_address(config.stream.stream)
     folder = _state_folder(config, address)
+    use_keys(config.aws)
     with held(folder, "publisher"):
         sink = open_sink(address, folder, config)
         try:
@@ -40,6 +42,7 @@ def summarize(config: Config, *, until_end: bool, stopped: Callable[[], bool]) -
     """Read on from where the last call came to."""
     folder = Path(config.stream.summaries)
     address = parse_address(config.stream.stream)
+    use_keys(config.aws)
     with held(folder, "summarizer"):
         source = open_source(address, config)
         database = connect(database_url(config))

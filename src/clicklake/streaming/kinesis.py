@@ -38,7 +38,7 @@ _WAIT_SECONDS = 0.5
 
 
 def client(config: Config) -> Any:
-    """A Kinesis client: keys and region of dl.cfg where given, else the standard AWS chain."""
+    """A Kinesis client in the region of dl.cfg, or that of the standard AWS chain."""
     import boto3
     import botocore.config
 
@@ -46,8 +46,6 @@ def client(config: Config) -> Any:
         return boto3.client(
             "kinesis",
             region_name=config.cluster.region or None,
-            aws_access_key_id=config.aws.aws_access_key_id or None,
-            aws_secret_access_key=config.aws.aws_secret_access_key or None,
             config=botocore.config.Config(retries={"mode": "standard", "total_max_attempts": 8}),
         )
     except NoRegionError:

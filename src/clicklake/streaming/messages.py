@@ -33,6 +33,7 @@ class Event(NamedTuple):
     session: str
     path: str
     source: str | None  # utm_source
+    is_bot: bool
 
 
 def event_id(key: tuple[str | None, ...]) -> str:
@@ -74,7 +75,7 @@ def parse(body: bytes) -> Event:
     kinds = tuple(map(type, values))
     if kinds not in _WELL_TYPED:
         raise BadMessageError(f"invalid_{_ill_typed(kinds)}")
-    sequence, time, visitor, session, path, source, *_ = values
+    sequence, time, visitor, session, path, source, is_bot, *_ = values
     if not 1 <= sequence <= _MAX_SEQUENCE:
         raise BadMessageError("invalid_sequence")
     if not _is_time(time):
@@ -86,7 +87,7 @@ def parse(body: bytes) -> Event:
         raise BadMessageError("lone_surrogate") from None
     if computed != message["event_id"]:
         raise BadMessageError("wrong_event_id")
-    return Event(sequence, time, visitor, session, path, source)
+    return Event(sequence, time, visitor, session, path, source, is_bot)
 
 
 _TEXT = (str,)
@@ -98,6 +99,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "session_id": _TEXT,
     "path": _TEXT,
     "utm_source": _TEXT_OR_NULL,
+    "is_bot": (bool,),
     "event_id": _TEXT,
     "url": _TEXT,
     "browser": _TEXT_OR_NULL,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,8 +9,7 @@ from typing import Protocol
 import pyarrow.fs as pafs
 
 from clicklake.errors import InputError
-
-MANIFEST = "_clicklake/manifest.json"
+from clicklake.lake import MANIFEST, Manifest
 
 
 class Snapshot(Protocol):
@@ -35,13 +33,19 @@ class Snapshot(Protocol):
 class ManifestSnapshot:
     """A snapshot read from `manifest.json`."""
 
-    run_id: str
-    seq: int
+    manifest: Manifest
     filesystem: pafs.FileSystem
-    tables: dict[str, list[str]]
+
+    @property
+    def run_id(self) -> str:
+        return self.manifest.run_id
+
+    @property
+    def seq(self) -> int:
+        return self.manifest.seq
 
     def files(self, table: str) -> Sequence[str]:
-        return self.tables.get(table, [])
+        return [file.path for file in self.manifest.files(table)]
 
 
 def read_snapshot(lake: str) -> ManifestSnapshot:
@@ -52,14 +56,12 @@ def read_snapshot(lake: str) -> ManifestSnapshot:
     filesystem = _rooted(lake)
     try:
         with filesystem.open_input_stream(MANIFEST) as stream:
-            manifest = json.loads(stream.read())
+            return ManifestSnapshot(Manifest.from_json(stream.read()), filesystem)
     except FileNotFoundError:
         raise InputError(
             f"{lake}: no lake is there ({MANIFEST} is missing). Run scripts/etl.py first, or "
             "name the lake with --lake or [DATALAKE] OUTPUT_DATA."
         ) from None
-    tables = {name: [file["path"] for file in files] for name, files in manifest["tables"].items()}
-    return ManifestSnapshot(manifest["run_id"], manifest["seq"], filesystem, tables)
 
 
 def _rooted(lake: str) -> pafs.FileSystem:

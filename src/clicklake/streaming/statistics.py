@@ -20,6 +20,7 @@ WINDOWS = SqlTable(
         "period": "TEXT",
         "window_start": "TIMESTAMP",
         "events": "BIGINT",
+        "bot_events": "BIGINT",
         "visitors": "BIGINT",
         "sessions": "BIGINT",
         "late_events": "BIGINT",
@@ -104,10 +105,10 @@ class Statistics:
     def windows(self, lateness: timedelta, latest: str) -> Windows:
         """The open windows, as they were stored."""
         windows: dict[tuple, Window] = {}
-        for period, start, events in self._database.fetch(
-            "SELECT period, window_start, events FROM stream_windows WHERE NOT closed"
+        for period, start, events, bot_events in self._database.fetch(
+            "SELECT period, window_start, events, bot_events FROM stream_windows WHERE NOT closed"
         ):
-            window = Window(period, _time(start), events, is_stored=True)
+            window = Window(period, _time(start), events, bot_events, is_stored=True)
             windows[window.key] = window
         for period, start, kind, name, events in self._database.fetch(
             "SELECT period, window_start, kind, name, events FROM stream_open_windows"
@@ -127,7 +128,7 @@ class Statistics:
         upsert = self._database.upsert
         upsert(QUARANTINE, quarantined)
         upsert(WINDOWS, [_window_row(window) for window in changed], _ALL_BUT_LATE)
-        upsert(WINDOWS, [(*key, 0, 0, 0, n, True) for key, n in windows.late.items()], _ADD_LATE)
+        upsert(WINDOWS, [(*key, 0, 0, 0, 0, n, True) for key, n in windows.late.items()], _ADD_LATE)
         upsert(TOPS, [row for window in changed for row in _top_rows(window)])
         upsert(OPEN, [row for window in changed for row in _open_rows(window)])
         self._forget(window for window in changed if window.closed and window.is_stored)
@@ -150,7 +151,8 @@ _ADD_LATE = {"late_events": "stream_windows.late_events + excluded.late_events"}
 
 def _window_row(window: Window) -> tuple:
     visitors, sessions = len(window.counts["visitor"]), len(window.counts["session"])
-    return (*window.key, window.events, visitors, sessions, 0, window.closed)
+    counts = (window.events, window.bot_events, visitors, sessions)
+    return (*window.key, *counts, 0, window.closed)
 
 
 def _top_rows(window: Window) -> Iterable[tuple]:

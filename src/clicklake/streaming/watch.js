@@ -83,6 +83,7 @@ function bar(start, w, most, chosen) {
 
 function drawPicked(start, w) {
   const parts = [[w.events, "events"], [w.visitors, "visitors"], [w.sessions, "sessions"]];
+  if (w.bots) parts.push([w.bots, "events by bots"]);
   if (w.late) parts.push([w.late, "late"]);
   byId("picked").replaceChildren(`${label(start)}: `, ...parts.flatMap(([n, name], i) =>
     [i ? ", " : "", element("b", number(n)), ` ${name}`]), w.closed ? "" : " (still open)");

@@ -100,7 +100,7 @@ def _number(database: Database, sql: str) -> int:
 def _windows(database: Database, period: str) -> list[dict[str, Any]]:
     """The newest windows of a period, oldest first, with their top paths and sources."""
     newest = (
-        "SELECT window_start, events, visitors, sessions, late_events, closed "  # noqa: S608
+        "SELECT window_start, events, bot_events, visitors, sessions, late_events, closed "  # noqa: S608
         f"FROM stream_windows WHERE period = '{period}' "
         f"ORDER BY window_start DESC LIMIT {_SHOWN[period]}"
     )
@@ -108,13 +108,16 @@ def _windows(database: Database, period: str) -> list[dict[str, Any]]:
         {
             "start": str(start),
             "events": events,
+            "bots": bots,
             "visitors": visitors,
             "sessions": sessions,
             "late": late,
             "closed": bool(closed),
             "tops": {"path": [], "source": []},
         }
-        for start, events, visitors, sessions, late, closed in reversed(database.fetch(newest))
+        for start, events, bots, visitors, sessions, late, closed in reversed(
+            database.fetch(newest)
+        )
     ]
     by_start = {window["start"]: window for window in windows}
     if not windows:

@@ -51,6 +51,7 @@ class Window:
     period: str
     start: datetime
     events: int = 0
+    bot_events: int = 0
     counts: dict[str, Counter[str]] = field(default_factory=_counters)
     closed: bool = False
     is_stored: bool = False
@@ -70,6 +71,7 @@ class Window:
 
     def tally(self) -> None:
         self.events += len(self._added)
+        self.bot_events += sum(event.is_bot for event in self._added)
         for kind in KINDS:
             names = [getattr(event, kind) or NO_SOURCE for event in self._added]
             self.counts[kind].update(names)
