@@ -1,0 +1,59 @@
+"""The report of a run: what it did with every row, for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from clicklake.errors import ClicklakeError
+from clicklake.lake import RUNS, snapshot
+from clicklake.report import facts, index, page
+from clicklake.storage import THREADS, Storage
+
+__all__ = ["write"]
+
+SHOWN = 200  # runs that the index lists
+
+Metrics = Mapping[str, Any]
+
+
+def write(storage: Storage, metrics: Metrics, warn: Callable[[str], None]) -> str | None:
+    """Write a committed run's `report.html` beside its metrics, and the index of the runs.
+
+    Call it after the commit. It never fails: what goes wrong is told through `warn`, as a report
+    is no reason to fail a run whose data is safe.
+    Returns where the report is, None if it could not be written.
+    """
+    try:
+        return _write(storage, metrics)
+    except Exception as error:
+        # Other messages than our own may quote data.
+        told = error if isinstance(error, ClicklakeError) else type(error).__name__
+        warn(f"the run's report was not written: {told}")
+        return None
+
+
+def _write(storage: Storage, metrics: Metrics) -> str:
+    infos = [info.path for info in storage.list(RUNS)]
+    ids = sorted(_ids(infos, "metrics.json"))
+    earlier = _read(storage, [each for each in ids if each < metrics["run_id"]][-SHOWN + 1 :])
+    found = facts.gather(snapshot(storage), metrics)
+    path = f"{RUNS}/{metrics['run_id']}/report.html"
+    storage.write(path, page.render(metrics, earlier, found).encode())
+    reported = _ids(infos, "report.html") | {metrics["run_id"]}
+    runs = [*earlier, metrics]
+    listed = index.render(runs, reported, more=len(ids) - len(runs))
+    storage.write(f"{RUNS}/index.html", listed.encode())
+    return storage.uri(path)
+
+
+def _ids(paths: Sequence[str], name: str) -> set[str]:
+    return {path.split("/")[-2] for path in paths if path.endswith(f"/{name}")}
+
+
+def _read(storage: Storage, ids: Sequence[str]) -> list[Metrics]:
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = pool.map(lambda run: storage.read(f"{RUNS}/{run}/metrics.json"), ids)
+        return [json.loads(data) for data in found if data]

@@ -1,0 +1,66 @@
+"""What about a run deserves a person's look, from its metrics and those of the runs before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+Metrics = Mapping[str, Any]
+
+USUAL_OF = 7  # runs before this one
+USUAL_FROM = 3  # so many runs make a habit
+LOW_VOLUME = 0.5  # of the usual rows
+BAD_JUMP = 2.0  # times the usual share of bad rows, and at least
+BAD_POINTS = 0.01  # more than usual
+
+
+def findings(metrics: Metrics, earlier: Sequence[Metrics]) -> list[str]:
+    """Warnings in whole sentences; none for a run like those before it. `earlier`: newest last."""
+    found = []
+    for source, books in metrics["books"].items():
+        before = [run["books"][source] for run in earlier[-USUAL_OF:] if source in run["books"]]
+        found += _low_volume(source, books, before) + _bad_rows(source, books, before)
+    for source, paths in metrics.get("vanished", {}).items():
+        found.append(
+            f"{source}: {len(paths):,} files that were read in earlier runs are gone from the "
+            "input. Their rows stay in the lake, but it can no longer be rebuilt from raw logs."
+        )
+    return found
+
+
+def _low_volume(source: str, books: Metrics, before: Sequence[Metrics]) -> list[str]:
+    if len(before) < USUAL_FROM:
+        return []
+    usual = median(each["read"] for each in before)
+    if books["read"] >= usual * LOW_VOLUME:
+        return []
+    if not books["read"]:
+        return [
+            f"{source}: nothing was read, where the runs before read {usual:,.0f} rows. "
+            "Has its delivery stopped?"
+        ]
+    below = 1 - books["read"] / usual
+    return [
+        f"{source}: {books['read']:,} rows were read, {below:.0%} below the usual {usual:,.0f}. "
+        "Are files missing?"
+    ]
+
+
+def _bad_rows(source: str, books: Metrics, before: Sequence[Metrics]) -> list[str]:
+    shares = [share for each in before if (share := bad_share(each)) is not None]
+    now = bad_share(books)
+    if not shares or now is None:
+        return []
+    usual = median(shares)
+    if now < usual * BAD_JUMP or now - usual < BAD_POINTS:
+        return []
+    return [
+        f"{source}: {now:.1%} of the rows are bad; it used to be {usual:.1%}. "
+        "The samples of refused rows below show what is wrong with them."
+    ]
+
+
+def bad_share(books: Metrics) -> float | None:
+    """The share of quarantined rows; None if nothing was read."""
+    return books["quarantined"] / books["read"] if books["read"] else None
