@@ -208,6 +208,16 @@ def test_down_waits_for_machines_to_be_gone_before_it_takes_their_role(laptop):
     assert in_the_account(laptop)["roles"] == []
 
 
+def test_down_does_not_wait_for_ever(laptop):
+    laptop.deploy("up", "--detach")
+    laptop.ticks = [now("TERMINATING", "CANCELLED")]
+    laptop.server.run("list(emr.clusters.values())[-1].terminate = lambda: None")
+    done = laptop.deploy("down")
+    assert done.exit_code == 124
+    assert "deploy.py down" in done.err
+    assert in_the_account(laptop)["roles"] == ROLES
+
+
 def test_down_ends_a_protected_cluster_and_empties_a_versioned_bucket(laptop):
     laptop.deploy("up", "--detach")
     cluster_id = in_the_account(laptop)["live clusters"][0]

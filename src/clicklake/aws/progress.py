@@ -12,6 +12,8 @@ from clicklake.aws.clusters import Cluster, Step
 from clicklake.aws.console import Console
 from clicklake.errors import ClicklakeError
 
+ENDING_SECONDS = 1800  # some minutes are usual
+
 
 class StoppedError(ClicklakeError):
     """The user or the clock ended the waiting; the cluster goes on."""
@@ -99,11 +101,13 @@ def end(
             aws.call("emr", operation, JobFlowIds=ids, TerminationProtected=False)
         aws.call("emr", "terminate_job_flows", JobFlowIds=ids)
     gone = clusters.ENDED if fully else clusters.ENDED + clusters.ENDING
-    shown = ""
+    begun, shown = clock.now(), ""
     while (cluster := clusters.see(aws, cluster_id)).status.state not in gone:
         if cluster.status.state != shown:
             shown = cluster.status.state
             console.say(f"          cluster {cluster_id} {shown}; waiting for its end")
+        if clock.now() - begun > ENDING_SECONDS:
+            raise StoppedError(f"Cluster {cluster_id} is still {shown}. Go on: deploy.py down", 124)
         clock.sleep(every)
     return cluster
 
