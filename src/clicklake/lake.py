@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from clicklake.errors import LeaseHeldError
+from clicklake.errors import ClicklakeError, LeaseHeldError
 from clicklake.schemas import TABLES
 from clicklake.storage import Storage
 
@@ -115,19 +117,27 @@ class Lake:
         self.ledger: Ledger = {}
         self.head = 0
 
-    def open(self) -> str | None:
-        """Heal what an earlier run left, and read the state. Returns the run that was finished."""
+    def open(self, *, fence: bool = False) -> str | None:
+        """Heal what an earlier run left, and read the state. Returns the run that was finished.
+
+        `fence`: keep every run that began before this moment from committing.
+        """
         names = [info.path for info in self.storage.list(LOG)]
         self.head = max((_seq(name) for name in names), default=0)
         self.load()
-        finished = None
-        if self.head > self.manifest.seq:
-            entry = json.loads(self.storage.read(_entry(self.head)) or b"{}")
-            self._apply(entry)
-            finished = entry.get("run_id")
-            self.load()
-        self._sweep()
+        finished = self._finish() if self.head else None
+        self._sweep(fence)
         return finished
+
+    def _finish(self) -> str | None:
+        """Do what is left of the newest entry; the run whose work was not yet to be seen."""
+        entry = json.loads(self.storage.read(_entry(self.head)) or b"{}")
+        if self.head == self.manifest.seq:
+            self.storage.delete(entry["removes"])
+            return None
+        self._apply(entry)
+        self.load()
+        return entry.get("run_id")
 
     def load(self) -> None:
         manifest = self.storage.read(MANIFEST)
@@ -135,18 +145,28 @@ class Lake:
         ledger = self.storage.read(LEDGER)
         self.ledger = _ledger_from_json(ledger) if ledger else {}
 
-    def _sweep(self) -> None:
+    def _sweep(self, fence: bool) -> None:
         """Drop what runs have staged and never committed.
 
-        The entry made first keeps a run that was only paused from committing what is gone.
+        The entry made first keeps a run that was only paused from committing what is gone. It is
+        like no other's, and only what was there before it goes: what is staged later belongs to
+        a run that began after it.
         """
-        left = self.storage.list(STAGING)
-        if not left:
+        left = [info.path for info in self.storage.list(STAGING)]
+        if not left and not fence:
             return
-        fence = {"seq": self.head + 1, "moves": [], "removes": [], "fence": True}
-        self._append(fence)
-        self._apply(fence)
-        self.storage.delete_tree(STAGING)
+        entry = {"seq": self.head + 1, "moves": [], "removes": [], "fence": uuid.uuid4().hex}
+        self._append(entry)
+        self._apply(entry)
+        self.storage.delete(left)
+
+    def discard(self, run_id: str) -> None:
+        """Drop what is left of a run in staging; the next run does where this fails.
+
+        Not between `commit`'s begin and its end: what it moves would be lost.
+        """
+        with suppress(ClicklakeError):
+            self.storage.delete_tree(f"{STAGING}/{run_id}")
 
     def commit(self, change: Change) -> None:
         """Make a run's staged work the lake. Raises LeaseHeldError if another run was first."""
@@ -168,10 +188,12 @@ class Lake:
             "moves": moves,
             "removes": change.removes,
         }
-        self._append(entry)
-        self._apply(entry)
+        with _told("Whether this run was published is not known yet"):
+            self._append(entry)
+        with _told("This run is published, but not to its end"):
+            self._apply(entry)
         self.manifest, self.ledger = change.manifest, change.ledger
-        self.storage.delete_tree(staged)
+        self.discard(change.manifest.run_id)
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         if not self.storage.create(_entry(entry["seq"]), json.dumps(entry).encode()):
@@ -193,6 +215,17 @@ class Lake:
             bumped = Manifest(manifest.run_id, entry["seq"], manifest.settings, manifest.tables)
             self.storage.write(MANIFEST, bumped.to_json())
             self.manifest = bumped
+
+
+@contextmanager
+def _told(state: str) -> Iterator[None]:
+    """Say with an error in which state it leaves the lake."""
+    try:
+        yield
+    except LeaseHeldError:
+        raise
+    except ClicklakeError as error:
+        raise type(error)(f"{error} {state}: run again, and it is put right.") from None
 
 
 def _seq(path: str) -> int:

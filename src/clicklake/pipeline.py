@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -65,9 +65,9 @@ def run(
     engine.use_keys(config.aws)
     began = time.monotonic()
     storage = open_storage(config.datalake.output_data)
-    with lease.held(storage):
+    with lease.held(storage) as taken_over:
         lake = Lake(storage)
-        finished = lake.open()
+        finished = lake.open(fence=taken_over)
         if finished:
             reporter.say(f"finished run {finished}, which had been cut off while it was published")
         with reporter.stage("list inputs"):
@@ -210,11 +210,20 @@ class Run:
         now = datetime.now(UTC)
         self.run_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         self.started_at = now
-        self.as_of = self.options.as_of or now.date()
+        self.as_of = self.options.as_of or _today(now, self.lake)
         self.engine.session.dataSource.register(LogSource)
         self.tables = Tables(self.engine.session, self.lake.storage, self.run_id)
 
     def run(self) -> Metrics:
+        try:
+            books = self._stage()
+        except BaseException:
+            self.lake.discard(self.run_id)
+            raise
+        return self._commit(books)
+
+    def _stage(self) -> dict[str, dict[str, int]]:
+        """Everything up to the commit; the books."""
         for work in self.works:
             if work.read or work.rebuild:
                 self.parsed[work.source] = self._parse(work)
@@ -223,7 +232,7 @@ class Run:
         self._page_views()
         self._clickstream()
         self._quarantine()
-        return self._commit()
+        return self._books()
 
     # Parsing
 
@@ -449,8 +458,7 @@ class Run:
 
     # Commit
 
-    def _commit(self) -> Metrics:
-        books = self._books()
+    def _commit(self, books: dict[str, dict[str, int]]) -> Metrics:
         with self.reporter.stage("commit"):
             manifest = self._manifest()
             metrics = self._metrics(manifest, books)
@@ -526,6 +534,18 @@ class Run:
             ],
             "vanished": {work.source: list(work.vanished) for work in self.works if work.vanished},
         }
+
+
+def _today(now: datetime, lake: Lake) -> date:
+    """The run's date. On a date that is too early, good rows would be refused as too new."""
+    last = lake.manifest.run_id[:8]
+    if last and now.date() + timedelta(days=1) < datetime.strptime(last, "%Y%m%d").date():
+        raise ClicklakeError(
+            f"The clock of this machine says {now:%Y-%m-%d}, but the lake's last run was on "
+            f"{last[:4]}-{last[4:6]}-{last[6:]}. Nothing was published. "
+            "Set the clock, or give the date by --as-of."
+        )
+    return now.date()
 
 
 def _check_every_byte_was_read(parsed: Parsed) -> None:

@@ -360,7 +360,7 @@ class S3Storage:
                 ),
             )
             return str(answer["ETag"]).strip('"')
-        except _PreconditionError:
+        except (_PreconditionError, _AbsentError):
             # A retry after a lost answer meets the object that this very call has made.
             info = self.head(path)
             return info.version if info and self.read(path) == data else None
@@ -395,7 +395,7 @@ class S3Storage:
         def copy() -> None:
             origin = {"Bucket": self.bucket, "Key": self._key(source)}
             try:
-                self.client.copy(origin, self.bucket, self._key(target))
+                self.client.copy(origin, self.bucket, self._key(target), Config=_at_once())
             except ClientError as error:
                 if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
                     raise
@@ -416,7 +416,8 @@ class S3Storage:
                 partial(self.client.delete_objects, Bucket=self.bucket, Delete=batch),
             )
             for error in answer.get("Errors", []):
-                raise AccessError(f"s3a://{self.bucket}/{error['Key']}: {error['Code']}.")
+                kind = AccessError if error["Code"] == "AccessDenied" else ClicklakeError
+                raise kind(f"s3a://{self.bucket}/{error['Key']}: {error['Code']}.")
 
     def delete_tree(self, prefix: str) -> None:
         self.delete([info.path for info in self.list(prefix)])
@@ -454,12 +455,29 @@ class _PreconditionError(ClicklakeError):
     """The condition of a write did not hold."""
 
 
+class _AbsentError(InputError):
+    """There is no such object."""
+
+
+def _at_once() -> Any:
+    """Copy in one request up to 1 GiB: such a copy is made from a source that is there, or not.
+
+    One in parts could be completed long after, by a process that was paused, and bring back a
+    file that a later run has deleted.
+    """
+    from boto3.s3.transfer import TransferConfig
+
+    return TransferConfig(multipart_threshold=1 << 30, use_threads=False)
+
+
 def _explain_s3(place: str, error: Any) -> ClicklakeError:
     code = str(error.response["Error"]["Code"])
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     if status in (409, 412) and code in ("PreconditionFailed", "ConditionalRequestConflict", "412"):
         return _PreconditionError(f"{place}: it was changed by somebody else.")
-    if code in ("NoSuchBucket", "NoSuchKey", "404"):
+    if code in ("NoSuchKey", "404"):
+        return _AbsentError(f"{place}: does not exist ({code}).")
+    if code == "NoSuchBucket":
         return InputError(f"{place}: does not exist ({code}).")
     if status in (401, 403):
         return AccessError(
