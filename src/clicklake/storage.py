@@ -58,6 +58,9 @@ class Storage(Protocol):
     def write(self, path: str, data: bytes) -> None:
         """Replace a small file."""
 
+    def upload(self, path: str, file: Path) -> None:
+        """Replace a file by a local one of any size, which is moved or copied."""
+
     def create(self, path: str, data: bytes) -> bool:
         """Make a small file if there is none, durably; False if there was one."""
 
@@ -154,6 +157,16 @@ class LocalStorage:
             self._temporary(path, data).replace(self.folder / path)
             _sync(self.folder / path)
 
+    def upload(self, path: str, file: Path) -> None:
+        target = self.folder / path
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        with _explained(str(target)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(file, temporary)
+            _sync_file(temporary)
+            temporary.replace(target)
+            _sync(target)
+
     def create(self, path: str, data: bytes) -> bool:
         with _explained(self.uri(path)):
             temporary = self._temporary(path, data)
@@ -218,11 +231,7 @@ class LocalStorage:
 
     def sync(self, prefix: str) -> None:
         for info in self.list(prefix):
-            descriptor = os.open(self.folder / info.path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _sync_file(self.folder / info.path)
 
     def delete_tree(self, prefix: str) -> None:
         shutil.rmtree(self.folder / prefix, ignore_errors=True)
@@ -237,7 +246,11 @@ def _sync(file: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+    _sync_file(folder)
+
+
+def _sync_file(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -345,6 +358,16 @@ class S3Storage:
             path,
             lambda: self.client.put_object(Bucket=self.bucket, Key=self._key(path), Body=data),
         )
+
+    def upload(self, path: str, file: Path) -> None:
+        from boto3.exceptions import S3UploadFailedError
+
+        try:
+            self._call(
+                path, partial(self.client.upload_file, str(file), self.bucket, self._key(path))
+            )
+        except S3UploadFailedError as error:
+            raise AccessError(f"{self.uri(path)}: {error}") from None
 
     def create(self, path: str, data: bytes) -> bool:
         """As the interface says; an answer that was lost is told apart by the content."""
