@@ -222,6 +222,20 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Recommend:
+    """`max_views` of a user to a page count; `half_life_days` 0 leaves the time out."""
+
+    model: str = _key("auto", _choice("auto", "als", "ease", "rp3beta", "popularity", "none"))
+    weights: str = _key("auto", _choice("auto", "binary", "log"))
+    max_views: int = _key(20, _whole(1))
+    half_life_days: int = _key(0, _whole(0))
+    min_users: int = _key(2, _whole(1))
+    max_pages_per_user: int = _key(1000, _whole(2))
+    max_fit_pairs: int = _key(50_000_000, _whole(1))
+    tune_seconds: int = _key(120, _whole(0))
+
+
+@dataclass(frozen=True)
 class Config:
     """A validated configuration."""
 
@@ -234,6 +248,7 @@ class Config:
     database: Database = Database()
     csv: Csv = Csv()
     stream: Stream = Stream()
+    recommend: Recommend = Recommend()
     path: Path | None = None
     warnings: tuple[str, ...] = ()
 
@@ -248,6 +263,7 @@ _SECTIONS: dict[str, type] = {
     "DATABASE": Database,
     "CSV": Csv,
     "STREAM": Stream,
+    "RECOMMEND": Recommend,
 }
 
 
