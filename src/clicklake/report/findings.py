@@ -23,8 +23,8 @@ def findings(metrics: Metrics, earlier: Sequence[Metrics]) -> list[str]:
         found += _low_volume(source, books, before) + _bad_rows(source, books, before)
     for source, paths in metrics.get("vanished", {}).items():
         found.append(
-            f"{source}: {len(paths):,} files that were read in earlier runs are gone from the "
-            "input. Their rows stay in the lake, but it can no longer be rebuilt from raw logs."
+            f"{source}: {len(paths):,} of the files that earlier runs have read left the input. "
+            "Their rows stay in the lake, but it can no longer be rebuilt from raw logs."
         )
     return found
 

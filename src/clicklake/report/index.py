@@ -6,8 +6,7 @@ from collections.abc import Collection, Sequence
 
 from clicklake.report import charts
 from clicklake.report.findings import findings
-from clicklake.report.markup import Child, tag
-from clicklake.report.page import (
+from clicklake.report.layout import (
     FATES,
     Metrics,
     data_table,
@@ -17,6 +16,7 @@ from clicklake.report.page import (
     started,
     totals,
 )
+from clicklake.report.markup import Child, tag
 
 
 def render(runs: Sequence[Metrics], reported: Collection[str], more: int = 0) -> str:

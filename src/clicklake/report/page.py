@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from itertools import groupby
-from pathlib import Path
-from typing import Any
 
 from clicklake.report import charts
 from clicklake.report.charts import Series
 from clicklake.report.facts import Counts, Facts, Sample
 from clicklake.report.findings import bad_share, findings
+from clicklake.report.layout import (
+    FATES,
+    Metrics,
+    data_table,
+    document,
+    duration,
+    percent,
+    section,
+    size,
+    started,
+    totals,
+)
 from clicklake.report.markup import Child, Markup, tag
 from clicklake.schemas import TABLES
-
-Metrics = Mapping[str, Any]
-
-_STYLE = Path(__file__).with_name("style.css")
-
-FATES = {
-    "kept": "good rows, new to the lake",
-    "duplicate": "rows that the lake has already",
-    "filtered": "rows of other environments than production",
-    "quarantined": "rows that cannot be understood; kept aside with the reason",
-}
 
 REASONS = {
     "record_too_long": "longer than 1 MiB",
@@ -42,23 +38,6 @@ REASONS = {
     "time_out_of_range": "a time before 2000 or in the future",
     "invalid_email": "no e-mail address",
 }
-
-# Scripts, pictures, fonts and connections of any kind are refused by the browser itself.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-
-
-def document(title: str, *body: Child) -> str:
-    """A whole page that needs nothing from anywhere."""
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Markup(_STYLE.read_text(encoding="utf-8"))),
-    )
-    return f"<!DOCTYPE html>\n{tag('html', head, tag('body', *body), lang='en')}\n"
 
 
 def render(metrics: Metrics, earlier: Sequence[Metrics], facts: Facts) -> str:
@@ -83,77 +62,14 @@ def render(metrics: Metrics, earlier: Sequence[Metrics], facts: Facts) -> str:
     )
 
 
-def started(metrics: Metrics) -> str:
-    """When a run began, as people write it."""
-    return f"{datetime.fromisoformat(metrics['started_at']):%-d %B %Y, %H:%M} UTC"
-
-
-def totals(metrics: Metrics) -> dict[str, int]:
-    """The books of all sources together."""
-    return {
-        name: sum(books[name] for books in metrics["books"].values()) for name in ("read", *FATES)
-    }
-
-
-def size(count: float) -> str:
-    """Bytes in the unit that suits: 279 kB, 1.2 GB."""
-    units = ("B", "kB", "MB", "GB", "TB")
-    power = min(int(math.log(max(count, 1), 1000)), len(units) - 1)
-    number = count / 1000**power
-    return (
-        f"{number:,.1f} {units[power]}"
-        if power and number < 10
-        else f"{number:,.0f} {units[power]}"
-    )
-
-
-def duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds >= 0.1 else f"{1000 * seconds:.0f} ms"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
-def percent(part: int, whole: int) -> str:
-    """A share that never rounds something to nothing, nor nearly all to all."""
-    if not whole or part in (0, whole):
-        return "100 %" if part and part == whole else "0 %"
-    share = 100 * part / whole
-    if share < 0.1:
-        return "< 0.1 %"
-    return f"{min(share, 99.9):.1f} %"
-
-
 def _title(metrics: Metrics) -> Markup:
     read = totals(metrics)["read"]
     told = (
         f"{read:,} rows were read, and each of them is accounted for."
         if read
-        else ("No new rows were read; tables were computed anew with other settings.")
+        else "No new rows were read; tables were computed anew with other settings."
     )
     return tag("div", tag("h1", f"Run of {started(metrics)}"), tag("p", told, class_="lead"))
-
-
-def _section(title: str, *children: Child, note: str | None = None) -> Markup:
-    return tag(
-        "section", tag("h2", title), tag("p", note, class_="note") if note else None, *children
-    )
-
-
-def data_table(heads: Sequence[str], rows: Sequence[Sequence[Child]], caption: str) -> Markup:
-    """A table whose first column names the rows; it scrolls sideways where it has no room."""
-    body = [
-        tag("tr", tag("th", row[0], scope="row"), [tag("td", cell) for cell in row[1:]])
-        for row in rows
-    ]
-    table = tag(
-        "table",
-        tag("caption", caption),
-        tag("thead", tag("tr", [tag("th", head, scope="col") for head in heads])),
-        tag("tbody", body),
-    )
-    return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 
 def _warnings(found: Sequence[str]) -> Markup | None:
@@ -192,7 +108,7 @@ def _books(metrics: Metrics) -> Markup:
         [source, f"{books['read']:,}", *(f"{books[fate]:,}" for fate in FATES)]
         for source, books in (*metrics["books"].items(), ("all", totals(metrics)))
     ]
-    return _section(
+    return section(
         "Every row has one fate",
         charts.legend((fate, f"{fate}: {meaning}") for fate, meaning in FATES.items()),
         pictures,
@@ -218,23 +134,24 @@ def _fates(source: str, books: Mapping[str, int]) -> Markup:
 
 
 def _quarantine(metrics: Metrics, samples: Sequence[Sample]) -> Markup:
-    reasons = [
-        (source, reason, count)
-        for source, counts in metrics["reasons"].items()
-        for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    ]
-    if not reasons:
-        return _section("Refused rows", tag("p", "None: every row of this run was understood."))
-    most = max(count for *_, count in reasons)
-    blocks = [
-        tag(
-            "div",
-            tag("h3", source),
-            [_reason(reason, count, most, source, samples) for _, reason, count in group],
-        )
-        for source, group in groupby(reasons, key=lambda row: row[0])
-    ]
-    return _section(
+    sources = {source: counts for source, counts in metrics["reasons"].items() if counts}
+    if not sources:
+        return section("Refused rows", tag("p", "None: every row of this run was understood."))
+    most = max(count for counts in sources.values() for count in counts.values())
+    blocks = []
+    for source, counts in sources.items():
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        rows = [
+            _reason(
+                reason,
+                count,
+                count / most,
+                [each for each in samples if (each.source, each.reason) == (source, reason)],
+            )
+            for reason, count in ordered
+        ]
+        blocks.append(tag("div", tag("h3", source), rows))
+    return section(
         "Refused rows",
         tag("div", blocks, class_="columns"),
         note="Open a reason to see rows that were refused for it. Addresses, names and ids are "
@@ -242,17 +159,16 @@ def _quarantine(metrics: Metrics, samples: Sequence[Sample]) -> Markup:
     )
 
 
-def _reason(reason: str, count: int, most: int, source: str, samples: Sequence[Sample]) -> Markup:
-    shown = [each for each in samples if (each.source, each.reason) == (source, reason)]
+def _reason(reason: str, count: int, share: float, samples: Sequence[Sample]) -> Markup:
     name = tag("span", tag("strong", reason), tag("span", REASONS.get(reason), class_="note"))
-    line = [name, tag("span", f"{count:,}", class_="count"), charts.bar(count / most, "bad")]
-    if not shown:
+    line = [name, tag("span", f"{count:,}", class_="count"), charts.bar(share, "bad")]
+    if not samples:
         return tag("div", line, class_="row")
-    examples = [
+    shown = [
         tag("li", tag("code", each.text), tag("span", f"{each.file}, line {each.line:,}"))
-        for each in shown
+        for each in samples
     ]
-    return tag("details", tag("summary", tag("span", line, class_="row")), tag("ul", examples))
+    return tag("details", tag("summary", tag("span", line, class_="row")), tag("ul", shown))
 
 
 def _traffic(facts: Facts) -> Markup | None:
@@ -272,7 +188,7 @@ def _traffic(facts: Facts) -> Markup | None:
         ]
     if not drawn:
         return None
-    return _section(
+    return section(
         "Traffic by day", drawn, note="All days of the months that this run rewrote, in UTC."
     )
 
@@ -285,7 +201,7 @@ def _tops(facts: Facts) -> Markup | None:
     ]
     if not any(lists):
         return None
-    return _section(
+    return section(
         "What people look at",
         tag("div", lists, class_="columns"),
         note="In the months that this run rewrote. Bots are left out where they are known.",
@@ -322,15 +238,23 @@ def _lake(metrics: Metrics, before: Metrics | None) -> Markup:
             [
                 name,
                 f"{table['rows']:,}",
-                _change(table["rows"], was["rows"]) if was else "new",
+                _change(table["rows"], was["rows"]) if was else "first run",
                 size(table["bytes"]),
                 charts.bar(table["bytes"] / largest),
                 f"{table['files']:,}",
                 _months(name, metrics["months"].get(name, [])),
             ]
         )
-    heads = ("table", "rows", "since the run before", "size", "", "files", "months rewritten")
-    return _section(
+    heads = (
+        "table",
+        "rows",
+        "since the run before",
+        "size",
+        "of the largest",
+        "files",
+        "months rewritten",
+    )
+    return section(
         "The lake after this run",
         data_table(heads, rows, "Tables of the lake"),
     )
@@ -355,7 +279,7 @@ def _change(now: float, was: float) -> str:
 def _comparison(metrics: Metrics, before: Metrics | None) -> Markup:
     title = "Compared with the run before"
     if before is None:
-        return _section(title, tag("p", "This is the lake's first run."))
+        return section(title, tag("p", "This is the lake's first run."))
     rows: list[list[Child]] = []
     for source, books in metrics["books"].items():
         was = before["books"].get(source, dict.fromkeys(books, 0))
@@ -366,9 +290,9 @@ def _comparison(metrics: Metrics, before: Metrics | None) -> Markup:
         rows.append([f"{source}: quarantined", *told, f"{change:+.2f} points" if change else ""])
     took = [duration(run["seconds"]) for run in (before, metrics)]
     rows.append(["seconds", *took, f"{metrics['seconds'] - before['seconds']:+.1f} s"])
-    return _section(
+    return section(
         title,
-        data_table(("", f"{started(before)}", "this run", "change"), rows, title),
+        data_table(("what", f"{started(before)}", "this run", "change"), rows, title),
     )
 
 
@@ -388,8 +312,9 @@ def _stages(metrics: Metrics) -> Markup:
         ]
         for stage in stages
     ]
-    return _section(
-        "Where the time went", data_table(("stage", "time", "", "rows"), rows, "Stages of the run")
+    return section(
+        "Where the time went",
+        data_table(("stage", "time", "of the longest", "rows"), rows, "Stages of the run"),
     )
 
 
@@ -419,7 +344,7 @@ def _words(metrics: Metrics) -> Markup:
         ),
     ]
     facts = f"Run {metrics['run_id']}. Its date is {metrics['as_of']}: later times are refused."
-    return _section(
+    return section(
         "What the words mean",
         tag("dl", [[tag("dt", word), tag("dd", meaning)] for word, meaning in words]),
         tag("p", facts, class_="note"),

@@ -1,0 +1,101 @@
+"""The frame of a page, and how numbers are written on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+from clicklake.report.markup import Child, Markup, tag
+
+Metrics = Mapping[str, Any]
+
+FATES = {
+    "kept": "good rows, new to the lake",
+    "duplicate": "rows that the lake has already",
+    "filtered": "rows of other environments than production",
+    "quarantined": "rows that cannot be understood; kept aside with the reason",
+}
+
+# Scripts, pictures, fonts and connections of any kind are refused by the browser itself.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def document(title: str, *body: Child) -> str:
+    """A whole page that needs nothing from anywhere."""
+    style = files("clicklake.report").joinpath("style.css").read_text(encoding="utf-8")
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", title),
+        tag("style", Markup(style)),
+    )
+    return f"<!DOCTYPE html>\n{tag('html', head, tag('body', *body), lang='en')}\n"
+
+
+def section(title: str, *children: Child, note: str | None = None) -> Markup:
+    return tag(
+        "section", tag("h2", title), tag("p", note, class_="note") if note else None, *children
+    )
+
+
+def data_table(heads: Sequence[str], rows: Sequence[Sequence[Child]], caption: str) -> Markup:
+    """A table whose first column names the rows; it scrolls sideways where it has no room."""
+    body = [
+        tag("tr", tag("th", row[0], scope="row"), [tag("td", cell) for cell in row[1:]])
+        for row in rows
+    ]
+    table = tag(
+        "table",
+        tag("caption", caption),
+        tag("thead", tag("tr", [tag("th", head, scope="col") for head in heads])),
+        tag("tbody", body),
+    )
+    return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)
+
+
+def started(metrics: Metrics) -> str:
+    """When a run began, as people write it."""
+    return f"{datetime.fromisoformat(metrics['started_at']):%-d %B %Y, %H:%M} UTC"
+
+
+def totals(metrics: Metrics) -> dict[str, int]:
+    """The books of all sources together."""
+    return {
+        name: sum(books[name] for books in metrics["books"].values()) for name in ("read", *FATES)
+    }
+
+
+def size(count: float) -> str:
+    """Bytes in the unit that suits: 279 kB, 1.2 GB."""
+    units = ("B", "kB", "MB", "GB", "TB")
+    power = min(int(math.log(max(count, 1), 1000)), len(units) - 1)
+    number = count / 1000**power
+    return (
+        f"{number:,.1f} {units[power]}"
+        if power and number < 10
+        else f"{number:,.0f} {units[power]}"
+    )
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds >= 0.1 else f"{1000 * seconds:.0f} ms"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def percent(part: int, whole: int) -> str:
+    """A share that never rounds something to nothing, nor nearly all to all."""
+    if not whole or part in (0, whole):
+        return "100 %" if part and part == whole else "0 %"
+    share = 100 * part / whole
+    if share < 0.1:
+        return "< 0.1 %"
+    return f"{min(share, 99.9):.1f} %"
