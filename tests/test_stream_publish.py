@@ -24,6 +24,12 @@ from clicklake.streaming.snapshot import read_snapshot
 from stream_support import TestLake, event, key_of, random_events, read_folder, time_text
 
 
+@pytest.fixture(autouse=True)
+def no_power_cut(monkeypatch):
+    """A killed process loses nothing that it wrote, so its tests need not wait for the disk."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
 @pytest.fixture
 def lake(tmp_path):
     return TestLake(tmp_path / "lake")

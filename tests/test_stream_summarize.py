@@ -31,6 +31,12 @@ from stream_support import TestLake, event, key_of, random_events, time_text
 RESULTS = ("stream_windows", "stream_tops", "stream_quarantine")
 
 
+@pytest.fixture(autouse=True)
+def no_power_cut(monkeypatch):
+    """A killed process loses nothing that it wrote, so its tests need not wait for the disk."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
 @pytest.fixture
 def stream(tmp_path):
     folder = tmp_path / "stream"

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -246,10 +247,15 @@ def _information_schema(database: Database) -> set[str]:
 def _sqlite_rows(table: SqlTable, rows: Sequence[Row]) -> Iterable[Row]:
     """SQLite has no type for a time: text that sorts as time does."""
     columns = [
-        [value.isoformat(" ") for value in column] if kind == "TIMESTAMP" else column
+        _times_as_text(column) if kind == "TIMESTAMP" else column
         for kind, column in zip(table.columns.values(), zip(*rows, strict=True), strict=False)
     ]
     return zip(*columns, strict=True)
+
+
+def _times_as_text(times: Sequence[datetime]) -> list[str]:
+    texts = {time: time.isoformat(" ") for time in set(times)}
+    return [texts[time] for time in times]
 
 
 def _arrow(table: SqlTable, rows: Sequence[Row]) -> pa.Table:

@@ -11,24 +11,39 @@ from pathlib import Path
 from clicklake.errors import LeaseHeldError
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that a crash, of the process or of the machine, leaves old or new."""
+def write_whole(path: Path, data: bytes, *, settled: bool = True) -> None:
+    """Write a file so that a crash, of the process or of the machine, leaves old or new.
+
+    `settled`: that it is the new once this returns; else, once `settle` was called.
+    """
     beside = path.with_name(f".{path.name}.tmp")
     with beside.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    replace_whole(beside, path)
+    beside.replace(path)
+    if settled:
+        settle(path.parent)
 
 
 def replace_whole(written: Path, path: Path) -> None:
     """Rename a finished file into place, for good."""
+    _sync(written)
     written.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    settle(path.parent)
+
+
+def settle(folder: Path) -> None:
+    """Bring the names of a folder's files to the disk."""
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 @contextmanager

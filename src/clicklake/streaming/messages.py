@@ -64,7 +64,7 @@ def parse(body: bytes) -> Event:
     The id is computed again: what passes here was made from the event that it claims to be.
     """
     try:
-        message = json.loads(body.decode())
+        message = _decode(body.decode())
     except UnicodeDecodeError:
         raise BadMessageError("invalid_utf8") from None
     except (ValueError, RecursionError):
@@ -90,6 +90,7 @@ def parse(body: bytes) -> Event:
     return Event(sequence, time, visitor, session, path, source, is_bot)
 
 
+_decode = json.JSONDecoder().decode
 _TEXT = (str,)
 _TEXT_OR_NULL = (str, type(None))
 _KINDS: dict[str, tuple[type, ...]] = {

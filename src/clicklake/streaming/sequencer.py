@@ -6,8 +6,8 @@ it is on the stream twice, or was read twice. One that is ahead waits for those 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection, Iterator
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterator, Sequence
 
 from clicklake.streaming.messages import Event
 from clicklake.streaming.stream import Incoming
@@ -27,29 +27,28 @@ class Sequencer:
         self._horizon = horizon
         self._ahead: dict[int, tuple[Event, _Slot]] = {}
         self._reached: dict[str, int] = {}
-        self._unsettled: dict[str, deque[_Slot]] = {}
+        self._unsettled: dict[str, deque[_Slot]] = defaultdict(deque)
 
     @property
     def waiting(self) -> int:
         """How many events wait for one before them."""
         return len(self._ahead)
 
-    def take(self, message: Incoming, event: Event | None) -> Iterator[Event]:
-        """Take a message in, None for a bad one, and pass on the events whose turn has come."""
-        slots = self._unsettled.setdefault(message.partition, deque())
+    def take(self, message: Incoming, event: Event | None) -> Sequence[Event]:
+        """Take a message in, None for a bad one; returns the events whose turn has come."""
+        slots = self._unsettled[message.partition]
         if event is None or event.sequence < self.expected or event.sequence in self._ahead:
             self._settle_now(message, slots)
-            return
+            return ()
         self._reached[message.partition] = event.sequence
-        if event.sequence == self.expected:
-            self._settle_now(message, slots)
-            self.expected += 1
-            yield event
-            yield from self._next()
-        else:
+        if event.sequence > self.expected:
             slot = _Slot(message.partition, message.offset)
             slots.append(slot)
             self._ahead[event.sequence] = (event, slot)
+            return ()
+        self._settle_now(message, slots)
+        self.expected += 1
+        return (event, *self._next()) if self._ahead else (event,)
 
     def skip_missing(self, behind: Collection[str]) -> Iterator[Event]:
         """Go on without an event that is not on the stream, and pass on those after it.

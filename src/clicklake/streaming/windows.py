@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush, nsmallest
 
-from clicklake.streaming.messages import TIME_FORMAT, Event
+from clicklake.streaming.messages import Event
 
 # How much of an event's time names its window: 2018-04-01T10:59.
 _NAME_LENGTH = {"minute": 16, "hour": 13, "day": 10}
@@ -64,7 +64,8 @@ class Window:
 
     def closes_at(self, lateness: timedelta) -> str:
         """The latest time seen at which the window closes, written as an event's time."""
-        return (self.start + _SPAN[self.period] + lateness).strftime(TIME_FORMAT)
+        end = self.start + _SPAN[self.period] + lateness
+        return end.isoformat(timespec="microseconds") + "Z"
 
     def add(self, event: Event) -> None:
         self._added.append(event)
@@ -75,7 +76,8 @@ class Window:
         for kind in KINDS:
             names = [getattr(event, kind) or NO_SOURCE for event in self._added]
             self.counts[kind].update(names)
-            self.unstored[kind].update(names)
+            if not self.closed:
+                self.unstored[kind].update(names)
         self._added.clear()
 
     def top(self, kind: str, size: int) -> list[tuple[str, int]]:
@@ -151,5 +153,4 @@ def _start(name: str) -> datetime:
 
 
 def _name(window: Window) -> tuple[str, str]:
-    text = window.start.strftime(TIME_FORMAT)
-    return window.period, text[: _NAME_LENGTH[window.period]]
+    return window.period, window.start.isoformat()[: _NAME_LENGTH[window.period]]
