@@ -1,0 +1,152 @@
+"""A run that is killed, at any moment, leaves a lake that the next run makes whole."""
+
+from __future__ import annotations
+
+import time
+from random import Random
+
+import places
+import pytest
+
+from conftest import Scene, full_only, needs_shim, share
+
+
+def _calls(scene: Scene) -> int:
+    """How many calls change something in a run that nothing disturbs."""
+    lake = scene.fresh()
+    if scene.proxy:
+        scene.proxy.reset()
+        assert scene.run(lake).code == 0
+        changes = scene.proxy.changes
+    else:
+        changes = scene.run(lake).changes
+    lake.delete()
+    return changes
+
+
+def _crash(scene: Scene, lake: places.Place, at: int) -> None:
+    """Run, and kill the process group as soon as `at` changes have been made."""
+    if scene.proxy is None:
+        assert scene.run(lake, mode="kill", at=at).killed
+        return
+    scene.proxy.reset()
+    run = None
+    killed = False
+
+    def kill(number: int, what: str) -> None:
+        nonlocal killed
+        if number == at:
+            killed = True
+            run.kill()
+
+    scene.proxy.after_change = kill
+    run = scene.start(lake, begin=time.time() + 0.05)
+    result = run.wait()
+    assert result.killed == killed, result.err
+
+
+def _kill_everywhere(scene: Scene, moments: list[int]) -> None:
+    for at in moments:
+        lake = scene.fresh()
+        _crash(scene, lake, at)
+        assert places.by_manifest(lake) in (scene.before_state, scene.after), f"after change {at}"
+        scene.heals(lake)
+        lake.delete()
+
+
+@needs_shim
+def test_after_some_changes(local: Scene, rng: Random) -> None:
+    _kill_everywhere(local, sorted(rng.sample(range(_calls(local)), 6)))
+
+
+@full_only
+@needs_shim
+def test_after_every_single_change(local: Scene) -> None:
+    calls = _calls(local)
+    print(f"{calls} changes")
+    _kill_everywhere(local, list(range(calls)))
+
+
+def test_after_some_changes_on_s3(s3: Scene, rng: Random) -> None:
+    _kill_everywhere(s3, sorted(rng.sample(range(1, _calls(s3) + 1), 4)))
+
+
+@full_only
+def test_after_every_single_change_on_s3(s3: Scene) -> None:
+    calls = _calls(s3)
+    print(f"{calls} changes")
+    _kill_everywhere(s3, list(range(1, calls + 1)))
+
+
+def _kill_at_random(scene: Scene, rng: Random, times: int) -> None:
+    lake = scene.fresh()
+    began = time.monotonic()
+    assert scene.run(lake).code == 0
+    whole = time.monotonic() - began
+    for _ in range(times):
+        lake = scene.fresh()
+        run = scene.start(lake)
+        time.sleep(rng.uniform(0, whole))
+        run.kill()
+        run.wait()
+        assert places.by_manifest(lake) in (scene.before_state, scene.after)
+        scene.heals(lake)
+        lake.delete()
+
+
+def test_at_random_moments(local: Scene, rng: Random) -> None:
+    _kill_at_random(local, rng, share(200, 2))
+
+
+@full_only
+def test_at_random_moments_on_s3(s3: Scene, rng: Random) -> None:
+    _kill_at_random(s3, rng, share(200, 1))
+
+
+def _crash_while_healing(scene: Scene, rng: Random, times: int) -> None:
+    calls = _calls(scene)
+    for _ in range(times):
+        lake = scene.fresh()
+        _crash(scene, lake, rng.randrange(1, calls))
+        for _ in range(rng.choice((1, 1, 2, 5))):
+            _interrupt(scene, lake, rng.randrange(1, calls // 2))
+        scene.heals(lake)
+        lake.delete()
+
+
+def _interrupt(scene: Scene, lake: places.Place, at: int) -> None:
+    """Kill a run after `at` changes; it may come to its end before."""
+    if scene.proxy is None:
+        assert scene.run(lake, mode="kill", at=at).code in (0, -9)
+    else:
+        _crash(scene, lake, at)
+    assert places.by_manifest(lake) in (scene.before_state, scene.after)
+
+
+@needs_shim
+def test_a_crash_while_a_crash_is_healed(local: Scene, rng: Random) -> None:
+    _crash_while_healing(local, rng, share(100, 2))
+
+
+@full_only
+def test_a_crash_while_a_crash_is_healed_on_s3(s3: Scene, rng: Random) -> None:
+    _crash_while_healing(s3, rng, share(50, 1))
+
+
+@full_only
+@needs_shim
+@pytest.mark.parametrize("share_done", [0.3, 0.55, 0.7, 0.76, 0.9])
+def test_healing_is_interrupted_after_every_single_change(local: Scene, share_done: float) -> None:
+    """The first crash is before, just after and well after the commit point."""
+    broken = local.fresh()
+    _crash(local, broken, int(_calls(local) * share_done))
+    at = 0
+    while True:
+        lake = broken.copy(local.new_place())
+        ended = local.run(lake, mode="kill", at=at).code == 0
+        assert places.by_manifest(lake) in (local.before_state, local.after)
+        local.heals(lake)
+        lake.delete()
+        if ended or at > 120:
+            break
+        at += 1
