@@ -7,7 +7,9 @@ from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 import browser
 import lakes
@@ -115,6 +117,32 @@ def test_a_report_that_fails_is_a_warning_without_data(reported, monkeypatch):
     warnings: list[str] = []
     assert report.write(open_storage(str(place)), metrics, warnings.append) is None
     assert warnings == ["the run's report was not written: ValueError"]
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """A bucket of an emulator of S3; its address."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    boto3.client("s3").create_bucket(Bucket="logs")
+    yield "s3a://logs/lake"
+    server.stop()
+
+
+def test_a_lake_on_s3_has_the_same_report(reported, bucket):
+    place, metrics = reported
+    remote = open_storage(bucket)
+    for file in place.rglob("*"):
+        if file.is_file() and file.suffix in (".parquet", ".json"):
+            remote.write(file.relative_to(place).as_posix(), file.read_bytes())
+    where = report.write(remote, metrics, pytest.fail)
+    assert where == f"{bucket}/{RUNS}/{metrics['run_id']}/report.html"
+    assert remote.read(f"{RUNS}/{metrics['run_id']}/report.html") == page_of(reported).read_bytes()
+    assert remote.read(f"{RUNS}/index.html") is not None
 
 
 @pytest.fixture(scope="module")
