@@ -510,13 +510,14 @@ def _explain_s3(place: str, error: Any) -> ClicklakeError:
 
 
 def _retried(fetch: Callable[[], T], attempts: int = 5) -> Callable[[], T]:
-    """A body that is cut short is no error of the call itself, so it is asked for again."""
+    """A body that is cut short or damaged is no error of the call, so it is asked for again."""
 
     def call() -> T:
         from botocore.exceptions import (
             ConnectionError as BotoConnectionError,
         )
         from botocore.exceptions import (
+            FlexibleChecksumError,
             HTTPClientError,
             IncompleteReadError,
         )
@@ -528,6 +529,7 @@ def _retried(fetch: Callable[[], T], attempts: int = 5) -> Callable[[], T]:
                 HTTPClientError,
                 BotoConnectionError,
                 IncompleteReadError,
+                FlexibleChecksumError,
                 ConnectionError,
             ):
                 if attempt == attempts - 1:
