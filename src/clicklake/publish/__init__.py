@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from clicklake.config import Config
 from clicklake.errors import ClicklakeError
-from clicklake.publish import database, tables
+from clicklake.publish import csv, database, tables
 from clicklake.sql import Snapshot
 
 __all__ = ["publish"]
@@ -25,34 +26,40 @@ def publish(
     behind is made up for then.
 
     `runs`: the metrics of all committed runs, oldest first, for the table `runs`.
-    Returns, for each destination (`database`, `staging`, `csv`), `to`, `status` (`published` or
-    `current`), `seconds`, and what was written. Tries all of them, then raises the first error.
+    Returns, for each destination (`database`, `staging`, `csv`), `to`, `status` (`published`,
+    `current`, …), `seconds` and what was written. Tries all of them, then raises the first error.
     """
-    now = datetime.now(UTC)
-    main, staging = database.targets(config)
     report: dict[str, dict[str, Any]] = {}
     errors: list[ClicklakeError] = []
-
-    def attempt(name: str, to: object, work: Callable[[], Mapping[str, object]]) -> None:
+    for name, place, work in _destinations(snapshot, config, runs):
         start = time.monotonic()
         try:
             outcome = work()
         except ClicklakeError as error:
             errors.append(error)
+        except OSError as error:
+            errors.append(ClicklakeError(f"{place}: {error.strerror or error}. {_LATER}"))
         else:
             seconds = round(time.monotonic() - start, 3)
-            report[name] = {"to": str(to), "seconds": seconds, **outcome}
-
-    if main:
-        attempt(
-            "database",
-            main,
-            lambda: database.publish(main, tables.for_readers(snapshot, runs, now)),
-        )
-    if staging:
-        attempt(
-            "staging", staging, lambda: database.publish(staging, tables.for_staging(snapshot, now))
-        )
+            report[name] = {"to": place, "seconds": seconds, **outcome}
     if errors:
         raise errors[0]
     return report
+
+
+_LATER = "The lake itself is complete; run again to publish it."
+
+
+def _destinations(
+    snapshot: Snapshot, config: Config, runs: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, str, Callable[[], Mapping[str, Any]]]]:
+    """The name and place of each destination, and what brings it up to date."""
+    now = datetime.now(UTC)
+    main, staging = database.targets(config)
+    if main:
+        readers = tables.for_readers(snapshot, runs, now)
+        yield "database", str(main), partial(database.publish, main, readers)
+    if staging:
+        inputs = tables.for_staging(snapshot, now)
+        yield "staging", str(staging), partial(database.publish, staging, inputs)
+    yield "csv", csv.folder(config), partial(csv.publish, snapshot, config)

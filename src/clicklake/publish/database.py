@@ -67,7 +67,7 @@ def publish(target: Target, publication: Publication) -> dict[str, object]:
     """
     try:
         outcome = _publish(target, publication)
-    except (adbc_driver_manager.Error, OSError) as error:
+    except adbc_driver_manager.Error as error:
         reason = str(error).splitlines()[0]  # what follows may quote a row
         raise AccessError(
             f"{target}: {reason}\nThe database shows what it did before. "
