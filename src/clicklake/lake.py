@@ -122,12 +122,28 @@ class Lake:
 
         `fence`: keep every run that began before this moment from committing.
         """
-        names = [info.path for info in self.storage.list(LOG)]
-        self.head = max((_seq(name) for name in names), default=0)
+        self.head = self._newest()
         self.load()
         finished = self._finish() if self.head else None
         self._sweep(fence)
         return finished
+
+    def _newest(self) -> int:
+        return max((_seq(info.path) for info in self.storage.list(LOG)), default=0)
+
+    def refuse_if_overtaken(self) -> None:
+        """Raises LeaseHeldError if another run has taken over since `open`."""
+        newest = self.head
+        with suppress(ClicklakeError):
+            newest = self._newest()
+        if newest > self.head:
+            raise self._overtaken()
+
+    def _overtaken(self) -> LeaseHeldError:
+        return LeaseHeldError(
+            f"{self.storage.root}: another run has changed this lake meanwhile; "
+            "nothing was published. Run again."
+        )
 
     def _finish(self) -> str | None:
         """Do what is left of the newest entry; the run whose work was not yet to be seen."""
@@ -197,10 +213,7 @@ class Lake:
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         if not self.storage.create(_entry(entry["seq"]), json.dumps(entry).encode()):
-            raise LeaseHeldError(
-                f"{self.storage.root}: another run has changed this lake meanwhile; "
-                "nothing was published. Run again."
-            )
+            raise self._overtaken()
         self.head = entry["seq"]
 
     def _apply(self, entry: Mapping[str, Any]) -> None:

@@ -219,6 +219,8 @@ class Run:
             books = self._stage()
         except BaseException:
             self.lake.discard(self.run_id)
+            # What failed may have done so because the other run swept this one's staged files.
+            self.lake.refuse_if_overtaken()
             raise
         return self._commit(books)
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,10 +72,8 @@ class Run:
         self.signal(signal.SIGKILL)
 
     def signal(self, number: int) -> None:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
-        except ProcessLookupError:
-            pass
 
     def wait(self, timeout: float = 300) -> Result:
         code = self._forge.ask(wait=self.pid, timeout=timeout)["code"]

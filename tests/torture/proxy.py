@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(500)
         return self._answer(answer, data, cut=fault == "cut")
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _relay
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _relay  # noqa: N815
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":

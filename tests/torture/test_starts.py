@@ -1,0 +1,161 @@
+"""Many starts at once, dead and living holders of a lease, and a holder that was asleep."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from random import Random
+
+import pytest
+
+import places
+from conftest import Scene, full_only, share
+
+HELD = 5
+
+
+def _commits(lake: places.Place) -> list[str]:
+    """The runs that the lake's log has, oldest first."""
+    selector = places.fs.FileSelector(f"{lake.base}/_clicklake/log")
+    names = sorted(info.path for info in lake.fs.get_file_info(selector))
+    entries = []
+    for name in names:
+        if name.endswith(".json"):
+            with lake.fs.open_input_stream(name) as stream:
+                entries.append(json.loads(stream.read()))
+    return [entry["run_id"] for entry in entries if "run_id" in entry]
+
+
+def _start_together(scene: Scene, lake: places.Place, count: int, **how: object) -> None:
+    begin = time.time() + 1 + count * 0.1
+    runs = [scene.start(lake, begin=begin, **how) for _ in range(count)]
+    results = [run.wait() for run in runs]
+    codes = sorted(result.code for result in results)
+    assert codes == [0] + [HELD] * (count - 1), [r.err for r in results if r.code not in (0, HELD)]
+    assert all("is writing this lake" in r.err for r in results if r.code == HELD)
+    assert places.by_manifest(lake) == scene.after
+    assert places.strays(lake) == []
+    assert len(_commits(lake)) == 2  # the scene's first, and one
+
+
+def test_simultaneous_starts(local: Scene) -> None:
+    for _ in range(share(5, 1)):
+        _start_together(local, local.fresh(), 20 if share(200, 0) else 6)
+
+
+def test_simultaneous_starts_on_s3(s3: Scene) -> None:
+    for _ in range(share(5, 1)):
+        s3.proxy.reset()
+        _start_together(s3, s3.fresh(), 20 if share(200, 0) else 5)
+
+
+def _kill_after(scene: Scene, lake: places.Place, at: int, number: int) -> object:
+    """Start a run and send it a signal after `at` changes; the run."""
+    scene.proxy.reset()
+    hit = []
+
+    def act(count: int, what: str) -> None:
+        if count == at:
+            run.signal(number)
+            hit.append(at)
+
+    run = scene.start(lake, begin=time.time() + 0.05, ttl=1.5)
+    scene.proxy.after_change = act
+    while not hit and scene.forge.ask(wait=run.pid, timeout=0.01)["code"] is None:
+        time.sleep(0.01)
+    return run if hit else None
+
+
+@full_only
+def test_simultaneous_starts_after_a_death_on_s3(s3: Scene) -> None:
+    for at in (1, 5, 20, 30)[: share(4, 1)]:
+        lake = s3.fresh()
+        assert _kill_after(s3, lake, at, signal.SIGKILL).wait().killed
+        s3.proxy.reset()
+        _start_together(s3, lake, 20)
+
+
+def test_a_lease_of_a_dead_process_is_taken_over_at_once(s3: Scene) -> None:
+    lake = s3.fresh()
+    assert _kill_after(s3, lake, 3, signal.SIGKILL).wait().killed
+    s3.heals(lake)
+
+
+def test_a_lease_of_a_live_slow_process_is_never_taken(s3: Scene) -> None:
+    lake = s3.fresh()
+    s3.proxy.reset()
+
+    def slowly(method: str, path: str) -> None:
+        if "/_clicklake/lease" not in path:
+            time.sleep(0.03)
+
+    s3.proxy.choose = slowly
+    slow = s3.start(lake, ttl=2)
+    while f"{lake.base}/_clicklake/lease" not in _paths(lake):
+        time.sleep(0.05)
+    refused = 0
+    while s3.forge.ask(wait=slow.pid, timeout=0.01)["code"] is None:
+        other = s3.run(lake, ttl=2)
+        if other.code == 0:  # the slow one has just come to its end
+            assert other.metrics["status"] == "nothing_new"
+            break
+        assert other.code == HELD, other.err
+        refused += 1
+    assert refused >= 3
+    assert places.by_manifest(lake) == s3.after
+    assert len(_commits(lake)) == 2
+
+
+def _paths(lake: places.Place) -> list[str]:
+    selector = places.fs.FileSelector(lake.base, recursive=True, allow_not_found=True)
+    return [info.path for info in lake.fs.get_file_info(selector)]
+
+
+def _sleeper(scene: Scene, at: int) -> str:
+    """Stop a run after `at` changes, let another take over, wake the first; what it did."""
+    lake = scene.fresh()
+    asleep = _kill_after(scene, lake, at, signal.SIGSTOP)
+    if asleep is None:
+        return "ended before"
+    scene.proxy.reset()
+    time.sleep(3.2)  # the lease's time, and what the server's clock leaves out
+    other = scene.run(lake, ttl=1.5)
+    assert other.code == 0, other.err
+    assert places.by_manifest(lake) == scene.after
+    commits = _commits(lake)
+    asleep.signal(signal.SIGCONT)
+    woken = asleep.wait()
+    assert _commits(lake) == commits
+    assert len(commits) == 2
+    assert places.by_manifest(lake) == scene.after
+    scene.heals(lake)
+    if other.metrics["status"] == "committed":
+        assert woken.code == HELD, woken.err
+        return "refused"
+    return f"had committed ({woken.code})"
+
+
+def test_a_sleeper_that_wakes_does_not_commit(s3: Scene, rng: Random) -> None:
+    moments = sorted(rng.sample(range(1, 60), share(40, 1)))
+    told = [_sleeper(s3, at) for at in moments]
+    print({what: told.count(what) for what in set(told)})
+
+
+def test_a_stopped_holder_of_a_local_lake_keeps_it(local: Scene) -> None:
+    lake = local.fresh()
+    run = local.start(lake)
+    while not list((lake.folder / "_clicklake" / "staging").glob("*/*")):
+        time.sleep(0.001)
+    run.signal(signal.SIGSTOP)
+    assert local.run(lake).code == HELD
+    run.signal(signal.SIGCONT)
+    assert run.wait().code == 0
+    assert places.by_manifest(lake) == local.after
+
+
+@pytest.mark.parametrize("torn", [b"", b"{", b"\xff"])
+def test_a_torn_lease_of_a_local_lake_is_no_obstacle(local: Scene, torn: bytes) -> None:
+    lake = local.fresh()
+    (lake.folder / "_clicklake" / "lease").write_bytes(torn)
+    local.heals(lake)
