@@ -284,10 +284,10 @@ def _line_start(storage: Storage, info: FileInfo, at: int) -> int:
     """Where the first line begins that begins at `at` or later."""
     step = 1 << 16
     for begin in range(at - 1, info.size, step):
-        for chunk in storage.chunks(info, begin, min(begin + step, info.size)):
-            newline = chunk.find(b"\n")
-            if newline >= 0:
-                return begin + newline + 1
+        window = b"".join(storage.chunks(info, begin, min(begin + step, info.size)))
+        newline = window.find(b"\n")
+        if newline >= 0:
+            return begin + newline + 1
     return info.size
 
 

@@ -122,7 +122,7 @@ def _well_formed(block: Block, width: int) -> np.ndarray:
 
 
 def _match_form(lines: pa.Array, width: int) -> np.ndarray:
-    pattern = rf"\A{_FIELD}(?:,{_FIELD}){{{width - 1}}}\r?\n?\z"
+    pattern = rf"\A{_FIELD}(?:,{_FIELD}){{{width - 1}}}(?:\r?\n)?\z"
     try:
         return pc.match_substring_regex(lines, pattern).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:  # a header wider than the expression engine's limits
