@@ -199,6 +199,18 @@ def test_windows_are_those_of_a_count_apart_late_events_too(stream, out, latenes
     assert bool(sum(numbers[4] for numbers in found.values())) == (lateness < 10_000)
 
 
+@pytest.mark.parametrize("seconds_before, late", [(1, 0), (0, 1)])
+def test_a_window_closes_when_the_watermark_reaches_its_end(stream, out, seconds_before, late):
+    end_and_lateness = 1 + 30
+    last = event(url="/last", at=end_and_lateness - seconds_before / 60)
+    put(stream, [event(url="/first", at=0), last, event(url="/late", at=0.5)])
+
+    read(stream, out, lateness=30)
+
+    first_minute = next(row for row in tables(out)["stream_windows"] if row[0] == "minute")
+    assert first_minute[2:] == (2 - late, 0, 1, 1, late, late)
+
+
 def test_top_paths_and_sources_are_ranked_and_no_source_has_a_name(stream, out):
     rows = [
         event(at=n, url=f"/{n}", path=path, utm_source=source)

@@ -215,10 +215,10 @@ def _events(snapshot: Snapshot, files: list[str]) -> Any:
 
 
 def _duckdb(spill: Path) -> DuckDBPyConnection:
-    """An in-memory DuckDB that sorts what does not fit into 2 GB on disk."""
+    """An in-memory DuckDB that sorts what does not fit into 1 GB on disk."""
     import duckdb
 
-    config: dict[str, Any] = {"memory_limit": "2GB", "temp_directory": str(spill)}
+    config: dict[str, Any] = {"memory_limit": "1GB", "temp_directory": str(spill)}
     return duckdb.connect(config=config)
 
 
