@@ -137,11 +137,10 @@ class Months:
         return old.unionByName(new.select(*CLICKS.names))
 
     def _label(self, clicks: DataFrame, carried: DataFrame | None) -> DataFrame:
+        found = sessions.fast_minutes(clicks, self.rules.bot_views_per_minute).toArrow()
+        fast = self.tables.session.createDataFrame(found) if found.num_rows else None
         return sessions.label(
-            clicks,
-            gap_minutes=self.rules.gap_minutes,
-            bot_views_per_minute=self.rules.bot_views_per_minute,
-            carried=carried,
+            clicks, gap_minutes=self.rules.gap_minutes, fast=fast, carried=carried
         )
 
     def _carried(self, months: Iterable[Month]) -> DataFrame | None:
