@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clicklake.lake import MANIFEST, RUNS, LiveFile, Manifest
 from clicklake.schemas import TABLES, Table
+from clicklake.storage import open_storage
 
 NOON = datetime(2018, 4, 1, 12, tzinfo=UTC)
 
@@ -105,6 +108,25 @@ def write_lake(root: Path, seq: int = 1, **tables: Rows) -> FakeSnapshot:
         if given:
             contents[name] = (_write(root, table, seq, rows(name, *given)), len(given))
     return FakeSnapshot(root, f"run-{seq}", seq, contents)
+
+
+def commit(snapshot: FakeSnapshot) -> None:
+    """Write the manifest and the metrics of a snapshot, as the job does when it commits."""
+    tables: dict[str, tuple[LiveFile, ...]] = {}
+    for name in snapshot.contents:
+        files = [Path(file) for file in snapshot.files(name)]
+        tables[name] = tuple(
+            LiveFile(
+                file.relative_to(snapshot.root).as_posix(),
+                pq.read_metadata(file).num_rows,
+                file.stat().st_size,
+            )
+            for file in files
+        )
+    storage = open_storage(str(snapshot.root))
+    storage.write(MANIFEST, Manifest(snapshot.run_id, snapshot.seq, {}, tables).to_json())
+    metrics = {"run_id": snapshot.run_id, "status": "committed", "engine": "sail", "books": {}}
+    storage.write(f"{RUNS}/{snapshot.run_id}/metrics.json", json.dumps(metrics).encode())
 
 
 def _write(root: Path, table: Table, seq: int, given: Rows) -> list[str]:

@@ -85,8 +85,9 @@ def _joined(*columns: pa.Array | str, by: str) -> pa.LargeStringArray:
 
 def _cells(column: pa.Array, neutralise: bool) -> pa.Array:
     if pa.types.is_timestamp(column.type):
-        time = column.cast(pa.timestamp("us")).cast(pa.large_string())
-        return _joined(pc.replace_substring(time, " ", "T"), "", by="Z").fill_null("")
+        time = column.cast(pa.timestamp(column.type.unit)).cast(pa.large_string())
+        zone = "Z" if column.type.tz else ""
+        return _joined(pc.replace_substring(time, " ", "T"), "", by=zone).fill_null("")
     if not pa.types.is_string(column.type):
         return column.cast(pa.large_string()).fill_null("")
     text = column.cast(pa.large_string()).fill_null("")

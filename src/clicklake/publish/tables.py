@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,8 +14,10 @@ import pyarrow as pa
 
 from clicklake import schemas, sql
 from clicklake.errors import ClicklakeError
+from clicklake.lake import RUNS as RUNS_FOLDER
 from clicklake.schemas import TIMESTAMP, Table
 from clicklake.sql import Snapshot
+from clicklake.storage import THREADS, Storage
 
 BATCH_ROWS = 1 << 16
 MEMORY_MB = 1024  # what DuckDB may take, for daily_traffic and for its file
@@ -163,6 +167,13 @@ def for_staging(snapshot: Snapshot, now: datetime) -> Publication:
         _of_lake(snapshot, schemas.USER_UPDATES, "user_id", "email"),
     )
     return Publication(snapshot.run_id, snapshot.seq, now, feeds, {})
+
+
+def committed_runs(storage: Storage) -> list[Mapping[str, Any]]:
+    """The metrics of every run that changed a lake, oldest first."""
+    paths = [info.path for info in storage.list(RUNS_FOLDER) if info.path.endswith("/metrics.json")]
+    with ThreadPoolExecutor(THREADS) as pool:
+        return [json.loads(data) for data in pool.map(storage.read, sorted(paths)) if data]
 
 
 def runs_batch(runs: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
