@@ -38,7 +38,10 @@ format: .venv/dev  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+notebook: .venv/dev  ## open the notebook on the lake (make etl first)
+	$(BIN)/jupyter lab src/nb/notebook.ipynb
+
 clean:  ## remove what was built, not the lake
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help etl test test-all lint format clean
+.PHONY: help notebook etl test test-all lint format clean
