@@ -16,7 +16,7 @@ from clicklake.errors import ConfigError, InputError
 from clicklake.reading import open_lake
 
 ASKED = """
-select s.year, s.month, coalesce(s.utm_source, '-') as origin, count(*) as n, sum(s.events) as events,
+select s.year, s.month, coalesce(s.utm_source, '-') as origin, count(*) as n, sum(s.events) as e,
     cast(max(s.started_at) as date) as last_day, max(s.started_at) as last_start
 from sessions s group by s.year, s.month, s.utm_source order by s.year, s.month, origin
 """.strip()
