@@ -143,6 +143,30 @@ def test_three_partitions_give_the_files_of_one_folder(lake, state, broker, topi
     assert len(files(tmp_path / "from_kafka")) == 20
 
 
+def test_partitions_that_run_ahead_are_held_and_nothing_is_lost(
+    lake, state, broker, topic, tmp_path, monkeypatch
+):
+    lake.commit(random_events(5000, hours=40))
+    run(lake, state, broker, topic)
+    held = []
+    hold = KafkaSource.hold
+
+    def noting(source, partitions):
+        held.append(len(partitions))
+        hold(source, partitions)
+
+    monkeypatch.setattr(KafkaSource, "hold", noting)
+    monkeypatch.setattr(KafkaSource, "horizon", 2 * 200)
+    monkeypatch.setattr("clicklake.streaming.kafka._POLL_MESSAGES", 100)
+    monkeypatch.setattr("clicklake.streaming.summarizer._MOST_WAITING", 500)
+
+    summary = read(broker, topic, tmp_path / "out")
+
+    assert (summary.events, summary.missing, summary.waiting) == (5000, 0, 0)
+    assert max(held) > 0
+    assert held[-1] == 0
+
+
 def test_bad_messages_are_quarantined_by_topic_partition_and_offset(
     lake, state, broker, topic, tmp_path
 ):

@@ -157,3 +157,15 @@ def test_a_few_events_wait_at_the_end_and_are_read_again_after_a_restart():
 
     assert list(sequencer.skip_missing(behind=[])) == []
     assert (sequencer.waiting, sequencer.positions) == (2, {"0": "1"})
+
+
+def test_a_partition_that_is_far_ahead_is_overtaken_the_one_that_is_waited_for_is_not():
+    sequencer = Sequencer(1, {}, horizon=3)
+    take(sequencer, "0", 2, 3, 4, 5, 6)
+    take(sequencer, "1", 7)
+    take(sequencer, "2", 1)
+
+    assert sequencer.overtaken() == set()
+
+    take(sequencer, "0", 9, 10, 13)
+    assert (sequencer.expected, sequencer.overtaken()) == (8, {"0"})

@@ -18,7 +18,7 @@ import postgres
 from clicklake.config import ROOT
 from clicklake.errors import AccessError, ConfigError, InputError
 from clicklake.streaming import summarizer
-from clicklake.streaming.database import connect
+from clicklake.streaming.database import SqliteDatabase, connect
 from clicklake.streaming.folder import FolderSink, FolderSource
 from clicklake.streaming.messages import event_id
 from clicklake.streaming.outbox import State
@@ -306,7 +306,7 @@ class KilledError(BaseException):
 
 
 def killing(monkeypatch, at):
-    """End the summarizer at its n-th file or commit, before it or after it."""
+    """End the summarizer at its n-th change of a file or of the database, before it or after."""
     left = [at]
 
     def wrap(owner, name):
@@ -326,16 +326,17 @@ def killing(monkeypatch, at):
 
     wrap(summarizer, "write_whole")
     wrap(Path, "unlink")
-    wrap(Statistics, "store")
+    wrap(SqliteDatabase, "upsert")
+    wrap(SqliteDatabase, "commit")
 
 
-def test_killed_at_any_file_or_commit_the_results_are_those_of_an_undisturbed_run(
+def test_killed_at_any_step_the_results_are_those_of_an_undisturbed_run(
     stream, out, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("clicklake.streaming.folder._POLL_LINES", 7)
     monkeypatch.setattr(summarizer, "_COMMIT_EVENTS", 14)
-    rows = in_time(random_events(35, hours=30)) + random_events(13, seed=2)
-    halves = (rows[:31], rows[31:])
+    rows = in_time(random_events(17, hours=30)) + random_events(9, seed=2)
+    halves = (rows[:18], rows[18:])
 
     def both(folder, read_):
         for file in stream.glob("*"):

@@ -78,6 +78,9 @@ class FolderSource:
     def behind(self) -> Collection[str]:
         return () if self._at_end else (self._current,)
 
+    def hold(self, partitions: Collection[str]) -> None:
+        """Nothing: in a folder no event overtakes another."""
+
     def close(self) -> None:
         pass
 

@@ -99,6 +99,7 @@ class KafkaSource:
         self.topic = topic
         self._last_error = ""
         self._behind: set[int] = set()
+        self._held: set[int] = set()
         self._heard = time.monotonic()
         settings = _settings(servers, properties)
         self._partitions = _partitions(settings, topic)
@@ -137,8 +138,17 @@ class KafkaSource:
     def behind(self) -> Collection[str]:
         return [str(partition) for partition in self._behind]
 
+    def hold(self, partitions: Collection[str]) -> None:
+        wanted = {int(partition) for partition in partitions}
+        self._consumer.pause(self._named(wanted - self._held))
+        self._consumer.resume(self._named(self._held - wanted))
+        self._held = wanted
+
     def close(self) -> None:
         self._consumer.close()
+
+    def _named(self, partitions: Collection[int]) -> list[TopicPartition]:
+        return [TopicPartition(self.topic, partition) for partition in partitions]
 
     def _note(self, error: KafkaError) -> None:
         self._last_error = error.str()

@@ -154,6 +154,9 @@ class KinesisSource:
     def behind(self) -> Collection[str]:
         return self._reader.behind()
 
+    def hold(self, partitions: Collection[str]) -> None:
+        self._reader.held = partitions
+
     def close(self) -> None:
         pass
 
@@ -167,12 +170,13 @@ class _ShardReader:
         self._positions = dict(positions)
         self._iterators: dict[str, str] = {}
         self._closed: set[str] = set()
+        self.held: Collection[str] = ()
         self._behind: set[str] = set()
         self._add_shards()
 
     def poll(self) -> list[Incoming]:
         messages = []
-        for shard in list(self._iterators):
+        for shard in [shard for shard in self._iterators if shard not in self.held]:
             answer = self._records(shard)
             for record in answer["Records"]:
                 self._positions[shard] = record["SequenceNumber"]

@@ -50,6 +50,11 @@ class Sequencer:
         self.expected += 1
         return (event, *self._next()) if self._ahead else (event,)
 
+    def overtaken(self) -> set[str]:
+        """The partitions that have come so far that the next event is on another, if on any."""
+        enough = self.expected + self._horizon
+        return {partition for partition, reached in self._reached.items() if reached > enough}
+
     def skip_missing(self, behind: Collection[str]) -> Iterator[Event]:
         """Go on without an event that is not on the stream, and pass on those after it.
 
@@ -57,9 +62,7 @@ class Sequencer:
         read to its end or to where it can no longer come. `behind`: the partitions not at their
         end. A stream loses events when it keeps them for a limited time only.
         """
-        while len(self._ahead) > self._horizon and all(
-            self._reached.get(partition, 0) > self.expected + self._horizon for partition in behind
-        ):
+        while len(self._ahead) > self._horizon and set(behind) <= self.overtaken():
             earliest = min(self._ahead)
             self.missing += earliest - self.expected
             self.expected = earliest

@@ -65,6 +65,10 @@ class Source(Protocol):
         """The partitions that have not been read to their present end."""
         ...
 
+    def hold(self, partitions: Collection[str]) -> None:
+        """Read nothing of these partitions, and of the others again, until told otherwise."""
+        ...
+
     def close(self) -> None: ...
 
 

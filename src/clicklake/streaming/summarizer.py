@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _COMMIT_SECONDS = 2.0
 _COMMIT_EVENTS = 50_000
+# Bounds the memory where one partition is read faster than another.
+_MOST_WAITING = 100_000
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def summarize(
             count(sequencer.take(message, event))
         behind = source.behind()
         count(sequencer.skip_missing(behind))
+        source.hold(sequencer.overtaken() if sequencer.waiting > _MOST_WAITING else ())
         if time.monotonic() > due or progress.events - committed >= _COMMIT_EVENTS:
             commit()
             bad += len(quarantined)
