@@ -14,7 +14,8 @@ from moto.server import ThreadedMotoServer
 import browser
 import lakes
 from clicklake import config, report
-from clicklake.lake import RUNS
+from clicklake.lake import RUNS, snapshot
+from clicklake.report import facts
 from clicklake.storage import open_storage
 from test_report_page import Reader
 
@@ -105,6 +106,25 @@ def test_only_months_that_the_run_rewrote_are_read(sail, tmp_path):
     shown = Reader((lake / RUNS / metrics["run_id"] / "report.html").read_text()).text
     assert "/may 1" in shown
     assert "/march" not in shown
+
+
+def test_of_a_large_run_only_the_newest_rows_are_counted(reported, monkeypatch):
+    place, metrics = reported
+    monkeypatch.setattr(facts, "TOP_ROWS", 1)
+    found = facts.gather(snapshot(open_storage(str(place))), metrics)
+    newest = [
+        file
+        for table in ("clickstream", "page_views")
+        for file in snapshot(open_storage(str(place))).live(table)
+        if file.month == (2018, 5)
+    ]
+    assert len(newest) == 2
+    assert found.top_part.rows == sum(file.rows for file in newest) < found.top_part.of
+    assert found.traffic_part.rows == found.traffic_part.of
+    html = report.page.render(metrics, [], found)
+    told = f"only the newest {found.top_part.rows:,} of {found.top_part.of:,} rows are counted"
+    assert html.count(told) == 1
+    assert len(found.samples) > 20
 
 
 def test_a_report_that_fails_is_a_warning_without_data(reported, monkeypatch):

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from clicklake import sql
-from clicklake.lake import Manifest, Snapshot
+from clicklake.lake import LiveFile, Manifest, Snapshot
 from clicklake.report import masks
 from clicklake.schemas import CLICKSTREAM, PAGE_VIEWS, QUARANTINE, SESSIONS
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import duckdb
 
 MEMORY_MB = 512
+TRAFFIC_ROWS = 50_000_000  # of each table that are counted by day, at most about
+TOP_ROWS = 1_000_000  # of each table that pages and campaigns are counted in, at most about
 _RAW = 1000  # characters of a raw row that are looked at
 _EPOCH = date(1970, 1, 1)
 
@@ -60,6 +62,14 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Part:
+    """How many rows were looked at, of how many that the run rewrote."""
+
+    rows: int = 0
+    of: int = 0
+
+
+@dataclass(frozen=True)
 class Facts:
     """Days are those of UTC. `people`, `bots`: events of the clickstream on each day."""
 
@@ -70,28 +80,38 @@ class Facts:
     viewed: Counts = field(default_factory=list)
     campaigns: Counts = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    traffic_part: Part = Part()
+    top_part: Part = Part()
 
 
 def gather(snapshot: Snapshot, metrics: Mapping[str, Any]) -> Facts:
     """Read the facts of a run from the lake as that run left it.
 
-    Only files that the run wrote or rewrote are read, so it costs what the run's own work is
-    worth, whatever the size of the lake.
+    Only files of the months that the run rewrote are read, and of a large run only the newest,
+    so that it costs a small part of the run's own work, and never more than some seconds.
     """
-    with sql.connect(_of_run(snapshot, metrics), MEMORY_MB) as connection:
+    rewritten = _rewritten(snapshot, metrics)
+    counted, looked_at = _newest(rewritten, TRAFFIC_ROWS), _newest(rewritten, TOP_ROWS)
+    with sql.connect(counted, MEMORY_MB) as connection:
         events = connection.execute(_EVENTS).fetchall()
-        return Facts(
-            people=_days((day, count) for day, is_bot, count in events if not is_bot),
-            bots=_days((day, count) for day, is_bot, count in events if is_bot),
-            views=_days(connection.execute(_VIEWS).fetchall()),
-            pages=_counts(connection.execute(_PAGES).fetchall()),
-            viewed=_counts(connection.execute(_VIEWED).fetchall()),
-            campaigns=_counts(connection.execute(_CAMPAIGNS).fetchall()),
-            samples=_samples(connection, str(metrics["run_id"])),
-        )
+        views = connection.execute(_VIEWS).fetchall()
+        samples = _samples(connection, str(metrics["run_id"]))
+    with sql.connect(looked_at, MEMORY_MB) as connection:
+        tops = [connection.execute(query).fetchall() for query in (_PAGES, _VIEWED, _CAMPAIGNS)]
+    return Facts(
+        people=_days((day, count) for day, is_bot, count in events if not is_bot),
+        bots=_days((day, count) for day, is_bot, count in events if is_bot),
+        views=_days(views),
+        pages=_counts(tops[0]),
+        viewed=_counts(tops[1]),
+        campaigns=_counts(tops[2]),
+        samples=samples,
+        traffic_part=Part(_events(counted), _events(rewritten)),
+        top_part=Part(_events(looked_at), _events(rewritten)),
+    )
 
 
-def _of_run(snapshot: Snapshot, metrics: Mapping[str, Any]) -> Snapshot:
+def _rewritten(snapshot: Snapshot, metrics: Mapping[str, Any]) -> Snapshot:
     """The files of the months that the run rewrote, and what it quarantined."""
     # The name of a file begins with the run that wrote it.
     refused = [
@@ -105,6 +125,23 @@ def _of_run(snapshot: Snapshot, metrics: Mapping[str, Any]) -> Snapshot:
         wanted = [(int(month[:4]), int(month[5:])) for month in months]
         tables[table.name] = tuple(snapshot.manifest.files(table.name, wanted))
     return Snapshot(snapshot.storage, Manifest(snapshot.run_id, snapshot.seq, {}, tables))
+
+
+def _newest(snapshot: Snapshot, rows: int) -> Snapshot:
+    """Of each monthly table the files of the newest months, until they hold `rows` rows."""
+    tables: dict[str, tuple[LiveFile, ...]] = {}
+    for name, files in snapshot.manifest.tables.items():
+        left, taken = rows, []
+        for file in sorted(files, key=lambda file: file.month or (0, 0), reverse=True):
+            if left > 0 or file.month is None:
+                taken.append(file)
+                left -= file.rows
+        tables[name] = tuple(taken)
+    return Snapshot(snapshot.storage, Manifest(snapshot.run_id, snapshot.seq, {}, tables))
+
+
+def _events(snapshot: Snapshot) -> int:
+    return snapshot.rows(CLICKSTREAM.name) + snapshot.rows(PAGE_VIEWS.name)
 
 
 def _days(rows: Iterable[tuple[int, int]]) -> dict[date, int]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from clicklake.report import charts
 from clicklake.report.charts import Series
-from clicklake.report.facts import Counts, Facts, Sample
+from clicklake.report.facts import Counts, Facts, Part, Sample
 from clicklake.report.findings import bad_share, findings
 from clicklake.report.layout import (
     FATES,
@@ -188,9 +188,15 @@ def _traffic(facts: Facts) -> Markup | None:
         ]
     if not drawn:
         return None
-    return section(
-        "Traffic by day", drawn, note="All days of the months that this run rewrote, in UTC."
-    )
+    note = "All days of the months that this run rewrote, in UTC." + _told(facts.traffic_part)
+    return section("Traffic by day", drawn, note=note)
+
+
+def _told(part: Part) -> str:
+    """What to say of a picture that is not drawn from everything."""
+    if part.rows == part.of:
+        return ""
+    return f" The run was large: only the newest {part.rows:,} of {part.of:,} rows are counted."
 
 
 def _tops(facts: Facts) -> Markup | None:
@@ -204,7 +210,7 @@ def _tops(facts: Facts) -> Markup | None:
     return section(
         "What people look at",
         tag("div", lists, class_="columns"),
-        note="In the months that this run rewrote. Bots are left out where they are known.",
+        note="In the months that this run rewrote, without bots." + _told(facts.top_part),
     )
 
 
