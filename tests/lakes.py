@@ -24,6 +24,7 @@ def configuration(source: Path | str, lake: Path | str, **changes: Any) -> confi
     base = config.Config(datalake=config.DataLake(str(source), str(lake)))
     job = {"max_bad_ratio": 1.0} | {k: v for k, v in changes.items() if hasattr(base.job, k)}
     sources = {k: v for k, v in changes.items() if hasattr(base.sources, k)}
+    base = replace(base, recommend=config.Recommend(model="none"))
     return replace(base, job=replace(base.job, **job), sources=replace(base.sources, **sources))
 
 
@@ -37,7 +38,7 @@ def run(
     **changes: Any,
 ) -> dict[str, Any]:
     """One run of the job in this process; its metrics."""
-    options = pipeline.Options("sail", as_of, rebuild, forget_missing)
+    options = pipeline.Options("sail", as_of, rebuild, forget_missing, publish=False)
     quiet = Reporter(Console(file=io.StringIO()))
     return pipeline.run(configuration(source, lake, **changes), options, quiet, running)
 

@@ -106,6 +106,7 @@ class Change:
     adds: list[tuple[str, str]]  # staged path, live path
     removes: list[str]
     metrics: Mapping[str, Any]
+    documents: Mapping[str, bytes] = field(default_factory=dict)  # live path, content
 
 
 class Lake:
@@ -188,6 +189,7 @@ class Lake:
         """Make a run's staged work the lake. Raises LeaseHeldError if another run was first."""
         staged = f"{STAGING}/{change.manifest.run_id}"
         documents = [
+            *change.documents.items(),
             (LEDGER, _ledger_to_json(change.ledger)),
             (f"{RUNS}/{change.manifest.run_id}/metrics.json", _pretty(change.metrics)),
             (MANIFEST, change.manifest.to_json()),

@@ -10,21 +10,35 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from clicklake import clean, engine, inputs, lease, page_views, sources, users
+from clicklake import (
+    clean,
+    engine,
+    inputs,
+    lease,
+    page_views,
+    publish,
+    recommend,
+    report,
+    sources,
+    users,
+)
 from clicklake.clickstream import Months, Rewrite, Rules
 from clicklake.config import Config
 from clicklake.errors import AccessError, ClicklakeError, InputError
 from clicklake.inputs import Work
-from clicklake.lake import Change, Lake, LedgerFile, LiveFile, Manifest, Month
+from clicklake.lake import OURS, RUNS, Change, Lake, LedgerFile, LiveFile, Manifest, Month, snapshot
 from clicklake.parse import crawlers, rows
 from clicklake.progress import Reporter
 from clicklake.schemas import (
     CLICKSTREAM,
+    PAGE_RECOMMENDATIONS,
     PAGE_VIEWS,
     QUARANTINE,
     SESSIONS,
@@ -35,10 +49,12 @@ from clicklake.schemas import (
     Table,
 )
 from clicklake.sources import LogSource, SplitSummary
-from clicklake.storage import open_storage
+from clicklake.storage import Storage, open_storage
 from clicklake.tables import Staged, Tables
 
 Metrics = dict[str, Any]
+
+RECOMMENDER = f"{OURS}/recommender.json"  # the choice of a model, for later runs
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,7 @@ class Options:
     as_of: date | None = None
     rebuild: bool = False
     forget_missing: bool = False
+    publish: bool = True  # report, SQL database and CSV after the commit
 
 
 def run(
@@ -74,9 +91,35 @@ def run(
             works = _works(config, options, lake)
         _tell(works, reporter)
         if _is_idle(works, options, lake, config):
-            return _nothing_new(options, lake, works, began)
-        with nullcontext(running) if running else _started(config, options, reporter) as started:
-            return Run(config, options, lake, works, started, reporter, began).run()
+            metrics = _nothing_new(options, lake, works, began)
+        else:
+            starting = nullcontext(running) if running else _started(config, options, reporter)
+            with starting as started:
+                metrics = Run(config, options, lake, works, started, reporter, began).run()
+        if options.publish:
+            metrics["published"] = _publish(config, storage, metrics, reporter)
+        return metrics | {"seconds": round(time.monotonic() - began, 3)}
+
+
+def _publish(
+    config: Config, storage: Storage, metrics: Metrics, reporter: Reporter
+) -> dict[str, Any]:
+    """Report and publish the lake's newest run; what is up to date already is left alone."""
+    if metrics["status"] == "committed":
+        with reporter.stage("write report"):
+            report.write(storage, metrics, reporter.warn)
+    current = snapshot(storage)
+    if not current.run_id:
+        return {}
+    with reporter.stage("publish"):
+        return publish.publish(current, config, _committed_runs(storage))
+
+
+def _committed_runs(storage: Storage) -> list[Metrics]:
+    """The metrics of all runs, oldest first."""
+    paths = [info.path for info in storage.list(RUNS) if info.path.endswith("/metrics.json")]
+    runs = [json.loads(data) for path in paths if (data := storage.read(path))]
+    return sorted(runs, key=lambda run: run["seq"])
 
 
 def settings(config: Config) -> dict[str, Any]:
@@ -205,6 +248,8 @@ class Run:
     began: float
     parsed: dict[str, Parsed] = field(default_factory=dict)
     rewrites: dict[str, Rewrite] = field(default_factory=dict)
+    documents: dict[str, bytes] = field(default_factory=dict)  # live path, content
+    recommendation: Metrics = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         now = datetime.now(UTC)
@@ -232,6 +277,7 @@ class Run:
         self._refuse_what_cannot_be_trusted()
         self._user_updates()
         self._page_views()
+        self._recommendations()
         self._clickstream()
         self._quarantine()
         return self._books()
@@ -365,6 +411,31 @@ class Run:
             viewed = page_views.by_user_and_url(self._after(PAGE_VIEWS), self._after(USERS))
             stage.rows = self._replace(USER_PAGE_VIEWS, viewed)
 
+    def _recommendations(self) -> None:
+        wanted = self.config.recommend.model != "none"
+        live = self.lake.manifest.files(PAGE_RECOMMENDATIONS.name)
+        if not wanted and live:
+            self.rewrites[PAGE_RECOMMENDATIONS.name] = Rewrite(
+                Staged(PAGE_RECOMMENDATIONS, ()), live
+            )
+        if not wanted or not (self._changes(USER_PAGE_VIEWS) or self._changes(USERS)):
+            return
+        remembered = self.lake.storage.read(RECOMMENDER)
+        with self.reporter.stage("recommend") as stage, TemporaryDirectory() as scratch:
+            result = recommend.recommend(
+                self.engine.session,
+                self._after(USER_PAGE_VIEWS),
+                self._after(USERS),
+                self.config.recommend,
+                json.loads(remembered) if remembered else None,
+                Path(scratch),
+            )
+            stage.rows = self._replace(PAGE_RECOMMENDATIONS, result.table)
+        for warning in result.report.get("warnings", []):
+            self.reporter.warn(warning)
+        self.recommendation = result.report
+        self.documents[RECOMMENDER] = json.dumps(result.choice).encode()
+
     def _clickstream(self) -> None:
         parsed = self.parsed.get(CLICKSTREAM.name)
         known = self._known(parsed)
@@ -470,8 +541,10 @@ class Run:
                 for path, file in rewrite.staged.files
             ]
             removes = [f.path for rewrite in self.rewrites.values() for f in rewrite.removed]
-            self.lake.commit(Change(manifest, self._ledger(), adds, removes, metrics))
-        return metrics | {"seconds": round(time.monotonic() - self.began, 3)}
+            self.lake.commit(
+                Change(manifest, self._ledger(), adds, removes, metrics, self.documents)
+            )
+        return metrics
 
     def _books(self) -> dict[str, dict[str, int]]:
         """Read = kept + duplicate + filtered + quarantined, or an error."""
@@ -534,6 +607,9 @@ class Run:
                 {"name": stage.name, "seconds": stage.seconds, "rows": stage.rows}
                 for stage in self.reporter.stages
             ],
+            "recommendation": self.recommendation,
+            "seq": manifest.seq,
+            "rebuilt": [work.source for work in self.works if work.rebuild],
             "vanished": {work.source: list(work.vanished) for work in self.works if work.vanished},
         }
 

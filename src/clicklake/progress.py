@@ -47,7 +47,9 @@ class Reporter:
             yield stage
         stage.seconds = round(time.monotonic() - began, 3)
         self.stages.append(stage)
-        self.console.print(_line(stage.name, stage.seconds, stage.rows), markup=False)
+        self.console.print(
+            _line(stage.name, stage.seconds, stage.rows), markup=False, soft_wrap=True
+        )
 
     @contextmanager
     def _live(
