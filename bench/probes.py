@@ -1,0 +1,119 @@
+"""Small programs that `run.py` times: `python bench/probes.py first-row | read | spark-defaults …`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+AS_OF = date(2019, 1, 31)
+FOLDERS = {"user_updates": "UserUpdates", "page_views": "PageViews", "clickstream": "Clickstream"}
+PLAIN = {"user_updates": ".csv", "page_views": ".json", "clickstream": ".csv"}
+
+
+def first_row(given: argparse.Namespace) -> None:
+    """From nothing to one row of a log."""
+    from clicklake import engine
+
+    running = engine.start(given.engine)
+    rows = _ours(running.session, given.input, "clickstream", first_only=True).limit(1).collect()
+    assert len(rows) == 1
+    running.stop()
+
+
+def read(given: argparse.Namespace) -> None:
+    """Read the uncompressed files of a source, every column; the seconds of the second time."""
+    from pyspark.sql import functions as F
+
+    from clicklake import engine
+
+    running = engine.start(given.engine)
+    reader = _ours if given.reader == "ours" else _engines_own
+    seconds = 0.0
+    for _ in range(2):
+        began = time.monotonic()
+        rows = reader(running.session, given.input, given.source)
+        every = [F.count(F.col(name)) for name in rows.columns]
+        counts = rows.agg(F.count(F.lit(1)), *every).collect()[0]
+        seconds = time.monotonic() - began
+    running.stop()
+    print(json.dumps({"seconds": round(seconds, 3), "rows": counts[0]}))
+
+
+def _ours(session, logs: Path, source: str, *, first_only: bool = False):
+    from clicklake import sources
+    from clicklake.storage import open_storage
+
+    session.dataSource.register(sources.LogSource)
+    folder = str(logs / FOLDERS[source])
+    found = [info for info in open_storage(folder).list("") if info.path.endswith(PLAIN[source])]
+    files = found[:1] if first_only else found
+    given = sources.options(source, folder, files, as_of=AS_OF, multiline=False)
+    return session.read.format(sources.LogSource.name()).options(**given).load()
+
+
+def _engines_own(session, logs: Path, source: str):
+    """The engine's CSV or JSON reader, without checks, quarantine, URL parts or labels."""
+    reader = session.read.option("recursiveFileLookup", "true")
+    folder = str(logs / FOLDERS[source])
+    # Several formats in one folder: only the uncompressed ones are compared.
+    paths = [str(path) for path in sorted(Path(folder).rglob(f"*{PLAIN[source]}"))]
+    if source == "page_views":
+        return reader.schema("ts string, url string, environment string, user_id string").json(
+            paths
+        )
+    if source == "clickstream":
+        schema = "anonymous_user_id string, url string, time string, browser string, os string"
+        return (
+            reader.schema(f"{schema}, screen_resolution string").option("header", "true").csv(paths)
+        )
+    schema = "updated_at string, user_id string, email string, name string, environment string"
+    return reader.schema(schema).csv(paths)
+
+
+def spark_defaults(given: argparse.Namespace) -> None:
+    """The job on Spark with Spark's own settings, but for what it cannot run or be right without."""
+    from clicklake import cli, engine
+
+    kept = (
+        "spark.master",
+        "spark.driver.",
+        "spark.ui.",
+        "spark.log.level",
+        "spark.sql.session.timeZone",
+        "spark.sql.parquet.outputTimestampType",
+    )
+    ours = engine._spark_settings
+    engine._spark_settings = lambda *arguments: {
+        name: value for name, value in ours(*arguments).items() if name.startswith(kept)
+    }
+    sys.exit(cli.main(["--engine", "spark", *given.rest]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    verbs = parser.add_subparsers(required=True)
+    verb = verbs.add_parser("first-row")
+    verb.add_argument("engine")
+    verb.add_argument("input", type=Path)
+    verb.set_defaults(action=first_row)
+    verb = verbs.add_parser("read")
+    verb.add_argument("engine")
+    verb.add_argument("input", type=Path)
+    verb.add_argument("source", choices=tuple(FOLDERS))
+    verb.add_argument("reader", choices=("ours", "own"))
+    verb.set_defaults(action=read)
+    verb = verbs.add_parser("spark-defaults")
+    verb.add_argument("rest", nargs=argparse.REMAINDER)
+    verb.set_defaults(action=spark_defaults)
+    given = parser.parse_args()
+    given.action(given)
+
+
+if __name__ == "__main__":
+    main()

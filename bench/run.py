@@ -1,0 +1,342 @@
+"""Measure the job beside DuckDB and Polars: `python bench/run.py` (see --help and README.md)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import equality
+import report
+from measure import Cost, measured
+
+ROOT = Path(__file__).resolve().parents[1]
+BENCH = ROOT / "bench"
+AS_OF = "2019-01-31"  # the generated logs are of 2018
+CONFIG = """[DATABASE]
+URL = none
+[CSV]
+ENABLED = false
+[JOB]
+MEMORY_MB = {memory}
+"""
+
+Command = list[str | Path]
+
+
+class Bench:
+    """Where a benchmark keeps its logs, lakes and results, and how it runs commands."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.given = given
+        self.work: Path = given.work.resolve()
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.config = self.work / "dl.cfg"
+        self.config.write_text(CONFIG.format(memory=given.memory_mb))
+        self.results = self.work / "results.json"
+        # Without compiled files every start would be slower, for those who import more.
+        hidden = ("PYTHONDONTWRITEBYTECODE",)
+        self.env = {name: value for name, value in os.environ.items() if name not in hidden}
+        self.env |= {"PYTHONPYCACHEPREFIX": str(self.work / "pycache"), "TMPDIR": str(self.work)}
+
+    def logs(self, size: str, days: int | None = None) -> Path:
+        """Generated logs of a size, made once."""
+        folder = self.work / "logs" / (f"{size}-{days}days" if days else size)
+        if not folder.exists():
+            period = ["--days", str(days)] if days else []
+            self.say(f"generating {folder.name}")
+            script = ROOT / "src" / "scripts" / "generate.py"
+            making = folder.with_name(f"{folder.name}.part")
+            shutil.rmtree(making, ignore_errors=True)
+            arguments = ["--output", making, "--size", size, *period]
+            subprocess.run([sys.executable, script, *arguments], check=True, env=self.env)
+            making.rename(folder)
+        return folder
+
+    def job(self, engine: str, logs: Path, lake: Path) -> Command:
+        script = ROOT / "src" / "scripts" / "etl.py"
+        return [sys.executable, script, "--engine", engine, *self.places(logs, lake)]
+
+    def places(self, logs: Path, lake: Path) -> Command:
+        return ["--config", self.config, "--input", logs, "--output", lake, "--as-of", AS_OF]
+
+    def command(self, contestant: str, logs: Path, output: Path) -> Command:
+        """The command by which a contestant makes its tables."""
+        if contestant.startswith("clicklake-"):
+            return self.job(contestant.removeprefix("clicklake-"), logs, output)
+        peer = BENCH / "peers" / f"{contestant}_job.py"
+        return [sys.executable, peer, logs, output, "--as-of", AS_OF]
+
+    def run(self, name: str, command: Command, output: Path | None = None) -> Cost:
+        """Measure a command; `output`, if given, is removed first."""
+        if output is not None:
+            shutil.rmtree(output, ignore_errors=True)
+        cost = measured(command, self.env, self.work / f"{name}.log")
+        self.say(
+            f"{name:<28}{cost.wall:>8.1f} s wall {cost.cpu:>8.1f} s cpu {cost.memory:>8,.0f} MB"
+        )
+        return cost
+
+    def last_line(self, name: str) -> dict[str, Any]:
+        return json.loads((self.work / f"{name}.log").read_text().strip().splitlines()[-1])
+
+    def alternate(self, runs: Mapping[str, Callable[[], Cost]]) -> dict[str, list[Cost]]:
+        """Every run once in each round, in an order that rotates."""
+        names = list(runs)
+        costs: dict[str, list[Cost]] = {name: [] for name in names}
+        for number in range(self.given.rounds):
+            self.say(f"round {number + 1} of {self.given.rounds}")
+            for name in names[number % len(names) :] + names[: number % len(names)]:
+                costs[name].append(runs[name]())
+        return costs
+
+    def keep(self, scenario: str, case: str, result: dict[str, Any]) -> None:
+        """Add a result to those of before; of the same scenario and case the last counts."""
+        known = json.loads(self.results.read_text()) if self.results.exists() else {}
+        result |= {"rounds": self.given.rounds, "machine": report.machine()}
+        known.setdefault(scenario, {})[case] = result
+        self.results.write_text(json.dumps(known, indent=1))
+
+    @staticmethod
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+
+# ------------------------------------------------------------------ scenarios
+
+
+def compare(bench: Bench) -> None:
+    """The whole job, all contestants, from logs to tables."""
+    contestants = bench.given.contestants
+    for size in bench.given.sizes:
+        logs = bench.logs(size)
+        warm_up(bench, contestants, logs)
+        outputs = {name: bench.work / "tables" / name for name in contestants}
+        costs = bench.alternate(
+            {
+                name: lambda name=name: bench.run(
+                    name, bench.command(name, logs, outputs[name]), outputs[name]
+                )
+                for name in contestants
+            }
+        )
+        digests = {name: equality.digests(outputs[name]) for name in contestants}
+        first, *others = contestants
+        unequal = {
+            name: equality.differences(digests[first], digests[name])
+            for name in others
+            if digests[name] != digests[first]
+        }
+        result = {
+            "input": tree_bytes(logs) / 1e6,
+            "costs": as_dicts(costs),
+            "tables": {name: table_bytes(outputs[name]) / 1e6 for name in contestants},
+            "rows": {table: rows for table, (rows, _) in digests[first].items()},
+            "unequal": unequal,
+        }
+        bench.keep("compare", size, result)
+        shutil.rmtree(bench.work / "tables")
+        bench.say(f"tables differ: {unequal}" if unequal else "all tables are equal")
+        if unequal:
+            raise SystemExit(1)
+
+
+def warm_up(bench: Bench, contestants: Sequence[str], logs: Path) -> None:
+    """Compiled files, libraries and the logs into memory, before any clock runs."""
+    bench.say("warm-up")
+    output = bench.work / "warm"
+    for name in contestants:
+        bench.run(f"{name}-warm", bench.command(name, ROOT / "data" / "sample", output), output)
+    shutil.rmtree(output, ignore_errors=True)
+    for path in logs.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                while file.read(1 << 24):
+                    pass
+
+
+def rerun(bench: Bench) -> None:
+    """The job again, with nothing new, and how that compares with the first run."""
+    for size in bench.given.sizes:
+        logs, lake = bench.logs(size), bench.work / "lake"
+        first = bench.run("first", bench.job("sail", logs, lake), lake)
+        again = bench.alternate(
+            {"again": lambda: bench.run("again", bench.job("sail", logs, lake))}
+        )
+        bench.keep("rerun", size, {"costs": as_dicts({"first": [first], **again})})
+        shutil.rmtree(lake)
+
+
+def day(bench: Bench) -> None:
+    """A year without its last day, then that day; and the whole year at once."""
+    for size in bench.given.sizes:
+        logs = bench.logs(size, days=365)
+        partial, lake, before = bench.work / "year", bench.work / "lake", bench.work / "before"
+        link_tree(logs, partial, without="2018/12/31")
+        bench.run("364-days", bench.job("sail", partial, before), before)
+        link_tree(logs, partial)
+
+        def one_more_day() -> Cost:
+            shutil.rmtree(lake, ignore_errors=True)
+            shutil.copytree(before, lake)
+            return bench.run("one-more-day", bench.job("sail", partial, lake))
+
+        def whole_year() -> Cost:
+            return bench.run("whole-year", bench.job("sail", partial, lake), lake)
+
+        costs = bench.alternate({"one more day": one_more_day, "whole year": whole_year})
+        bench.keep("day", size, {"costs": as_dicts(costs)})
+        for folder in (partial, lake, before):
+            shutil.rmtree(folder)
+
+
+def scaling(bench: Bench) -> None:
+    """The same shop ten times as large: the first size given, and ten times it."""
+    number, unit = bench.given.sizes[0][:-2], bench.given.sizes[0][-2:]
+    sizes = [f"{number}{unit}", f"{float(number) * 10:g}{unit}"]
+    logs = {size: bench.logs(size) for size in sizes}
+    lake = bench.work / "lake"
+    runs = {
+        size: lambda size=size: bench.run(size, bench.job("sail", logs[size], lake), lake)
+        for size in sizes
+    }
+    bench.keep("scaling", sizes[0], {"costs": as_dicts(bench.alternate(runs))})
+    shutil.rmtree(lake)
+
+
+def spark_settings(bench: Bench) -> None:
+    """The job on Spark, with its own settings and with Spark's defaults."""
+    for size in bench.given.sizes:
+        logs, lake = bench.logs(size), bench.work / "lake"
+        probe: Command = [sys.executable, BENCH / "probes.py", "spark-defaults"]
+        runs = {
+            "our settings": bench.job("spark", logs, lake),
+            "Spark's defaults": [*probe, *bench.places(logs, lake)],
+        }
+        costs = bench.alternate(
+            {
+                name: lambda name=name, command=command: bench.run(name, command, lake)
+                for name, command in runs.items()
+            }
+        )
+        bench.keep("spark-settings", size, {"costs": as_dicts(costs)})
+        shutil.rmtree(lake)
+
+
+def readers(bench: Bench) -> None:
+    """Our readers beside the engines' own, on the uncompressed files of each source."""
+    engines = [name.removeprefix("clicklake-") for name in bench.given.contestants]
+    engines = [name for name in engines if name in ("sail", "spark")]
+    for size in bench.given.sizes:
+        logs = bench.logs(size)
+        seconds: dict[str, list[float]] = {}
+        costs = {}
+        for source in ("user_updates", "page_views", "clickstream"):
+            for engine in engines:
+                for reader in ("ours", "own"):
+                    name = f"{source}, {engine}, {reader}"
+                    probe = [BENCH / "probes.py", "read", engine, logs, source, reader]
+
+                    def timed(name: str = name, probe: Sequence[Any] = probe) -> Cost:
+                        cost = bench.run(name, [sys.executable, *probe])
+                        seconds.setdefault(name, []).append(bench.last_line(name)["seconds"])
+                        return cost
+
+                    costs[name] = timed
+        measured_costs = bench.alternate(costs)
+        result = {"costs": as_dicts(measured_costs), "seconds": seconds}
+        bench.keep("readers", size, result)
+
+
+def start(bench: Bench) -> None:
+    """From the start of Python to the first row of a log."""
+    engines = [name for name in bench.given.contestants if name.startswith("clicklake-")]
+    runs = {}
+    for name in engines:
+        engine = name.removeprefix("clicklake-")
+        command = [sys.executable, BENCH / "probes.py", "first-row", engine, ROOT / "data/sample"]
+        bench.run(f"start-{engine}-warm", command)
+        runs[engine] = lambda engine=engine, command=command: bench.run(f"start-{engine}", command)
+    bench.keep("start", "sample", {"costs": as_dicts(bench.alternate(runs))})
+
+
+# ------------------------------------------------------------------ helpers
+
+
+def as_dicts(costs: Mapping[str, Sequence[Cost]]) -> dict[str, list[dict[str, float]]]:
+    return {name: [cost.as_dict() for cost in each] for name, each in costs.items()}
+
+
+def tree_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def table_bytes(tables: Path) -> int:
+    return sum(
+        Path(file).stat().st_size
+        for name in equality.COMPARED
+        for file in equality.files(tables, name)
+    )
+
+
+def link_tree(source: Path, target: Path, without: str | None = None) -> None:
+    """Hard links to all files of `source`, but for those in folders named `without`."""
+    for path in source.rglob("*"):
+        relative = path.relative_to(source)
+        link = target / relative
+        if path.is_file() and not link.exists() and f"/{without}/" not in f"/{relative}":
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, link)
+
+
+SCENARIOS = {
+    "compare": compare,
+    "rerun": rerun,
+    "day": day,
+    "scaling": scaling,
+    "spark-settings": spark_settings,
+    "readers": readers,
+    "start": start,
+}
+
+
+def arguments() -> argparse.ArgumentParser:
+    told = "; ".join(f"{name}: {action.__doc__}" for name, action in SCENARIOS.items())
+    parser = argparse.ArgumentParser(description=f"Measure the job. {told}")
+    parser.add_argument("scenarios", nargs="*", default=["compare"], metavar="SCENARIO")
+    parser.add_argument("--sizes", nargs="+", default=["1GB"], help="such as 1GB 5GB 20GB")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--spark", action="store_true", help="the job on Spark as well")
+    parser.add_argument("--only", nargs="+", help="these contestants alone")
+    parser.add_argument("--memory-mb", type=int, default=0, help="the job's MEMORY_MB")
+    parser.add_argument("--work", type=Path, default=ROOT / "data" / "generated" / "bench")
+    parser.add_argument("--no-docs", action="store_true", help="leave docs/performance.md as it is")
+    return parser
+
+
+def main() -> None:
+    parser = arguments()
+    given = parser.parse_args()
+    unknown = set(given.scenarios) - set(SCENARIOS)
+    if unknown:
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    spark = ["clicklake-spark"] if given.spark else []
+    given.contestants = given.only or ["clicklake-sail", *spark, "duckdb", "polars"]
+    bench = Bench(given)
+    for name in given.scenarios:
+        bench.say(f"== {name}")
+        SCENARIOS[name](bench)
+    results = json.loads(bench.results.read_text())
+    print(report.text(results))
+    if not given.no_docs:
+        report.write(results, ROOT / "docs")
+
+
+if __name__ == "__main__":
+    main()
