@@ -167,8 +167,8 @@ def test_status_and_logs_need_nothing_but_the_account(laptop, tmp_path, monkeypa
 
     assert status["clusters"][0]["cluster_id"] == cluster_id
     assert status["clusters"][0]["steps"][0]["step_id"] == step_id
-    assert logs["logs"]["stderr"] == "reading\ndone\n"
-    assert logs["logs"]["stdout"] is None
+    assert logs["texts"]["stderr"] == "reading\ndone\n"
+    assert logs["texts"]["stdout"] is None
 
 
 def test_status_shows_no_cluster_of_others(laptop):

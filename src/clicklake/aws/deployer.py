@@ -76,6 +76,7 @@ class Deployer:
             **self._where(),
             "changes": [_as_json(each) for each in [*made.changes, made.cluster]],
             "cost": {**asdict(made.estimate), "per_run": made.estimate.per_run},
+            "cluster_request": made.cluster.calls[0].request if made.live is None else None,
             "exit_code": 0,
         }
 
@@ -126,7 +127,7 @@ class Deployer:
             **self._where(),
             "cluster_id": cluster_id,
             "step_id": step_id,
-            "logs": texts,
+            "texts": texts,
             "exit_code": 0,
         }
 
