@@ -62,13 +62,7 @@ class State:
 
     def pending(self) -> Outbox | None:
         """The publication under way, if there is one."""
-        if not self.outbox.exists():
-            return None
-        outbox = Outbox(self.outbox)
-        if outbox.after.publication > self.published().publication:
-            return outbox
-        self.outbox.unlink()  # finished, but for this
-        return None
+        return Outbox(self.outbox) if self.outbox.exists() else None
 
     def prepare(self, snapshot: Snapshot) -> Outbox | None:
         """Decide the next publication. None if the snapshot has no event that is new."""
@@ -106,7 +100,7 @@ class State:
         spill = self.folder / "spill"
         with _duckdb(spill) as connection:
             connection.register("events", _events(snapshot, new))
-            connection.register("published", self._published_ids(new, before))
+            connection.register("published", self._published_ids(new))
             batches = connection.sql(_NEW_EVENTS).to_arrow_reader(_ROW_GROUP)
             with pq.ParquetWriter(part, batches.schema, compression="zstd") as writer:
                 count = 0
@@ -122,7 +116,7 @@ class State:
             part.unlink()
         return count
 
-    def _published_ids(self, new: list[str], before: Published) -> Any:
+    def _published_ids(self, new: list[str]) -> Any:
         """The ids on the stream in the months of the files `new`, for a month may be rewritten."""
         import pyarrow.dataset as ds
 
@@ -130,7 +124,6 @@ class State:
             str(part)
             for month in sorted({_month(path) for path in new})
             for part in sorted(self._ids_folder(month).glob("*.parquet"))
-            if int(part.stem) <= before.publication
         ]
         return ds.dataset(parts, schema=_ID, format="parquet") if parts else _ID.empty_table()
 

@@ -127,7 +127,7 @@ class Statistics:
         changed = windows.changed()
         upsert = self._database.upsert
         upsert(QUARANTINE, quarantined)
-        upsert(WINDOWS, [_window_row(window) for window in changed], _ALL_BUT_LATE)
+        upsert(WINDOWS, [_window_row(window) for window in changed])
         upsert(WINDOWS, [(*key, 0, 0, 0, 0, n, True) for key, n in windows.late.items()], _ADD_LATE)
         upsert(TOPS, [row for window in changed for row in _top_rows(window)])
         upsert(OPEN, [row for window in changed for row in _open_rows(window)])
@@ -145,7 +145,6 @@ class Statistics:
             )
 
 
-_ALL_BUT_LATE = {k: v for k, v in WINDOWS.replacing().items() if k != "late_events"}
 _ADD_LATE = {"late_events": "stream_windows.late_events + excluded.late_events"}
 
 
