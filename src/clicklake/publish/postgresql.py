@@ -46,6 +46,7 @@ _TYPES = {
 # An index entry must fit a third of a page; a longer text is indexed by its first characters.
 _INDEXED_BYTES = 2600
 _INDEXED_CHARACTERS = 500
+_SORT_KB = 256 << 10
 
 # A lost connection is noticed within about a minute, by the client and by the server.
 _CLIENT = {
@@ -113,6 +114,10 @@ class _Schema:
         """Make sure of what every publication needs, and that no other one is under way."""
         settings = ", ".join(f"set_config('{k}', '{v}', true)" for k, v in _SERVER.items())
         self._rows(f"select {settings}")
+        self._rows(  # for sorting the indexes
+            f"select set_config(name, greatest(setting::bigint, {_SORT_KB})::text, true) "
+            "from pg_settings where name = 'maintenance_work_mem'"
+        )
         if self._rows("select current_setting('server_encoding')") != [("UTF8",)]:
             raise ConfigError("the database's encoding must be UTF8.")
         if not self._rows(f"select 1 from pg_namespace where nspname = '{self.name}'"):
