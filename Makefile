@@ -24,10 +24,13 @@ etl: .venv/runtime  ## run the job on the sample data into lake/
 	cd src && ../$(BIN)/python scripts/etl.py
 
 test: .venv/dev lint  ## lint, types and the fast tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not spark"
+	$(BIN)/python -m pytest -m "spark and not slow"
 
-test-all: .venv/dev lint  ## everything that runs on this machine
-	$(BIN)/python -m pytest
+# A Python process that has spoken to Sail cannot start Spark, so each engine has its own.
+test-all: test  ## everything that runs on this machine
+	$(BIN)/python -m pytest -m "slow and not spark"
+	$(BIN)/python -m pytest -m "slow and spark"
 
 lint: .venv/dev  ## ruff and mypy
 	$(BIN)/ruff check .
