@@ -8,10 +8,13 @@ import sys
 import threading
 import time
 import urllib.request
+from contextlib import contextmanager
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+import browser
 from clicklake import config
 from clicklake.streaming.watch import render_page, server
 from stream_support import TestLake, event, random_events
@@ -78,13 +81,19 @@ def test_a_users_mistake_is_one_message_and_an_exit_code(settings, arguments, co
     assert "Traceback" not in done.stderr
 
 
+@contextmanager
+def served(shown):
+    with server(lambda: shown, 0) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield "http://{}:{}/".format(*running.server_address)
+        running.shutdown()
+
+
 @pytest.fixture
 def page():
     shown = {"events": 1}
-    with server(lambda: shown, 0) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield running.server_address[1], shown
-        running.shutdown()
+    with served(shown) as url:
+        yield int(url.rpartition(":")[2].rstrip("/")), shown
 
 
 def ask(port, path, host=None):
@@ -171,3 +180,33 @@ def until(is_so):
     while not is_so():
         assert time.monotonic() < deadline, "it never came to be"
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_in_a_browser_the_page_is_whole_accessible_and_stays_on_this_machine(
+    settings, lake, tmp_path
+):
+    lake.commit(random_events(500, hours=50))
+    stream(settings, "publish")
+    stream(settings, "summarize")
+    file = Path(stream(settings, "watch", "--once").stdout.strip())
+    shown = data_of(file.read_text())
+    with browser.started(tmp_path / "browser") as tab, served(shown) as url:
+        for scheme, width in (("light", 1200), ("dark", 1200), ("light", 320), ("dark", 320)):
+            for address in (file, AsUri(url)):
+                tab.open(address, width=width, scheme=scheme)
+                assert tab.evaluate("document.querySelector('.tiles dd').textContent") == "500"
+                assert tab.evaluate("document.documentElement.scrollWidth") <= width
+                assert tab.evaluate("document.querySelectorAll('.bar').length") == 48
+                tab.evaluate(browser.axe())
+                found = tab.evaluate("axe.run().then(r => r.violations.map(v => v.id))")
+                assert found == []
+                assert tab.complaints() == []
+                asked = [r for r in tab.requests() if not r.startswith("data:")]
+                assert all(r == file.as_uri() or r.startswith(url) for r in asked)
+        until(lambda: tab.evaluate("document.getElementById('state').textContent") == "live")
+
+
+class AsUri(str):
+    def as_uri(self):
+        return str(self)
