@@ -1,0 +1,151 @@
+"""The kinds of model: how each is fitted, what of it is tuned, and what that costs.
+
+Costs are seconds on one core of a usual machine, estimated from the data's shape. Choices
+are made by these estimates and never by the clock, so that a busy machine changes no table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from clicklake.recommend.als import fit_als
+from clicklake.recommend.interactions import Interactions
+from clicklake.recommend.models import Blend, Model, fit_ease, fit_popularity, fit_rp3beta
+
+# EASE inverts a matrix of pages by pages: 10,000 pages take 2 GB and a minute.
+EASE_PAGES = 10_000
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A model before it is fitted; a blend has `parts`, each with its factor."""
+
+    model: str
+    params: dict[str, float]
+    weights: str = "binary"
+    parts: tuple[tuple[float, Spec], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        parts = [{"factor": factor, **part.as_dict()} for factor, part in self.parts]
+        named = {"model": self.model, "params": self.params, "weights": self.weights}
+        return named | ({"parts": parts} if parts else {})
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> Spec:
+        parts = tuple((part["factor"], cls.from_dict(part)) for part in saved.get("parts", ()))
+        return cls(saved["model"], saved["params"], saved["weights"], parts)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of the data the costs depend on; `co_views` counts pairs of pages within users."""
+
+    users: int
+    pages: int
+    pairs: int
+    co_views: int
+    judged: int = 0
+
+    @classmethod
+    def of(cls, data: Interactions, judged: int = 0) -> Shape:
+        lengths = data.lengths.astype(np.int64)
+        users, pages = data.views.shape
+        return cls(users, pages, data.views.nnz, int((lengths**2).sum()), judged)
+
+
+@dataclass(frozen=True)
+class Family:
+    """`axes`: the values that tuning may take for each parameter; `start`: the first try.
+
+    `fit_seconds` and `judge_seconds` are costs, the latter of scoring the judged users.
+    """
+
+    fit: Callable[..., Model]
+    start: dict[str, float]
+    axes: dict[str, tuple[float, ...]]
+    fit_seconds: Callable[[Shape, dict[str, float]], float]
+    judge_seconds: Callable[[Shape, dict[str, float]], float]
+    most_pages: int | None = None
+
+
+def _fit_als_seconds(shape: Shape, params: dict[str, float]) -> float:
+    size = params["factors"] / 64
+    return 10 * (8e-7 * shape.pairs * size**1.3 + 3e-6 * (shape.users + shape.pages))
+
+
+def _judge_als_seconds(shape: Shape, params: dict[str, float]) -> float:
+    return 2e-9 * (1 + params["factors"] / 64) * shape.judged * shape.pages
+
+
+def _fit_rp3beta_seconds(shape: Shape, params: dict[str, float]) -> float:
+    return 3e-8 * shape.co_views + 2e-5 * shape.pages
+
+
+def _judge_rp3beta_seconds(shape: Shape, params: dict[str, float]) -> float:
+    return shape.judged * (2e-5 + 5e-6 * shape.pairs / max(shape.users, 1))
+
+
+def _fit_ease_seconds(shape: Shape, params: dict[str, float]) -> float:
+    return 2e-8 * shape.co_views + 4e-11 * shape.pages**3
+
+
+def _judge_ease_seconds(shape: Shape, params: dict[str, float]) -> float:
+    return shape.judged * (1e-5 + 1e-9 * shape.pages * (1 + shape.pairs / max(shape.users, 1)))
+
+
+FAMILIES = {
+    "als": Family(
+        fit_als,
+        start={"factors": 64, "alpha0": 0.1, "strength": 2.0},
+        axes={
+            "strength": (0.1, 0.5, 2.0, 8.0, 30.0),
+            "alpha0": (0.01, 0.03, 0.1, 0.3, 1.0),
+            "factors": (32, 64, 128),
+        },
+        fit_seconds=_fit_als_seconds,
+        judge_seconds=_judge_als_seconds,
+    ),
+    "ease": Family(
+        fit_ease,
+        start={"ridge": 0.3},
+        axes={"ridge": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)},
+        fit_seconds=_fit_ease_seconds,
+        judge_seconds=_judge_ease_seconds,
+        most_pages=EASE_PAGES,
+    ),
+    "rp3beta": Family(
+        fit_rp3beta,
+        start={"alpha": 0.7, "beta": 0.2, "gamma": 0.5},
+        axes={
+            "alpha": (0.2, 0.4, 0.7, 1.0, 1.4),
+            "beta": (0.0, 0.2, 0.4, 0.6),
+            "gamma": (0.0, 0.5, 1.0, 1.5),
+        },
+        fit_seconds=_fit_rp3beta_seconds,
+        judge_seconds=_judge_rp3beta_seconds,
+    ),
+}
+
+
+def fit(spec: Spec, weights: csr_matrix) -> Model:
+    """Train what `spec` says on users by pages. Expects BLAS to run on one thread."""
+    if spec.parts:
+        return Blend(tuple((factor, fit(part, weights)) for factor, part in spec.parts))
+    if spec.model == "popular":
+        return fit_popularity(weights)
+    return FAMILIES[spec.model].fit(weights, **spec.params)
+
+
+def seconds(spec: Spec, shape: Shape) -> float:
+    """The estimated cost of fitting and judging `spec`; a blend's parts are fitted already."""
+    if spec.parts:
+        return sum(FAMILIES[part.model].judge_seconds(shape, part.params) for _, part in spec.parts)
+    if spec.model not in FAMILIES:
+        return 0.0
+    family = FAMILIES[spec.model]
+    return family.fit_seconds(shape, spec.params) + family.judge_seconds(shape, spec.params)

@@ -1,0 +1,149 @@
+"""Models of what a user will view next: each scores all pages from a user's history."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+from scipy.linalg import lapack
+from scipy.sparse import csr_matrix, diags, vstack
+
+from clicklake.recommend.scores import ExactScores, Scores, SumOfScores, entries
+
+# Rows of the co-view matrix that are made at a time; bounds its memory.
+_ENTRIES = 20_000_000
+
+
+class Model(Protocol):
+    """`name` is what the table calls it."""
+
+    @property
+    def name(self) -> str: ...
+
+    def score(self, histories: csr_matrix) -> Scores:
+        """Score all pages for each row of weights."""
+        ...
+
+    def contribution(self, weights: np.ndarray, seen: np.ndarray, pages: np.ndarray) -> np.ndarray:
+        """What a seen page of a given weight adds to a page's score, for each triple."""
+        ...
+
+
+@dataclass(frozen=True)
+class Popularity:
+    """Scores a page by the share of users who viewed it, whoever asks."""
+
+    share: np.ndarray
+    name: str = "popular"
+
+    def score(self, histories: csr_matrix) -> Scores:
+        return ExactScores(np.tile(self.share, (histories.shape[0], 1)))
+
+    def contribution(self, weights: np.ndarray, seen: np.ndarray, pages: np.ndarray) -> np.ndarray:
+        return np.zeros(len(weights))
+
+
+@dataclass(frozen=True)
+class ItemToItem:
+    """`similar[i, j]`: how much a view of page i speaks for page j."""
+
+    name: str
+    similar: csr_matrix | np.ndarray
+
+    def score(self, histories: csr_matrix) -> Scores:
+        return ExactScores(histories @ self.similar)
+
+    def contribution(self, weights: np.ndarray, seen: np.ndarray, pages: np.ndarray) -> np.ndarray:
+        return weights * entries(self.similar, seen, pages)
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A weighted sum of models."""
+
+    parts: tuple[tuple[float, Model], ...]
+    name: str = "blend"
+
+    def score(self, histories: csr_matrix) -> Scores:
+        return SumOfScores(tuple((factor, m.score(histories)) for factor, m in self.parts))
+
+    def contribution(self, weights: np.ndarray, seen: np.ndarray, pages: np.ndarray) -> np.ndarray:
+        parts = [factor * m.contribution(weights, seen, pages) for factor, m in self.parts]
+        return np.sum(parts, axis=0)
+
+
+def fit_popularity(weights: csr_matrix) -> Popularity:
+    users = np.bincount(weights.indices, minlength=weights.shape[1])
+    return Popularity((users / weights.shape[0]).astype(np.float32))
+
+
+def fit_ease(weights: csr_matrix, ridge: float) -> ItemToItem:
+    """EASE (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data").
+
+    `ridge` is a multiple of the mean number of users of a page. Time grows with the cube of
+    the number of pages, memory with its square.
+    """
+    n_pages = weights.shape[1]
+    gram = (weights.T @ weights).toarray().astype(np.float64, order="F")
+    diagonal = np.arange(n_pages)
+    gram[diagonal, diagonal] += ridge * weights.nnz / n_pages
+    lower, _ = lapack.dpotrf(gram, lower=1, overwrite_a=1)
+    inverse, _ = lapack.dpotri(lower, lower=1, overwrite_c=1)
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    similar = inverse / -inverse[diagonal, diagonal]
+    similar[diagonal, diagonal] = 0
+    return ItemToItem("ease", similar.astype(np.float32))
+
+
+def fit_rp3beta(
+    weights: csr_matrix, alpha: float, beta: float, gamma: float, neighbours: int = 200
+) -> ItemToItem:
+    """Three-step random walks page, user, page (Paudel et al. 2017, RP3beta).
+
+    `alpha` and `gamma` are the exponents of the steps from a page and from a user (the paper
+    has one for both), `beta` that of the popularity that divides the result; .5, .5, 0 is the
+    cosine. Each page keeps its `neighbours` most similar pages.
+    """
+    users = np.maximum(np.diff(weights.indptr), 1)
+    pages = np.maximum(np.bincount(weights.indices, minlength=weights.shape[1]), 1)
+    right = (diags(users**-gamma) @ weights @ diags(pages**-beta)).tocsr().astype(np.float32)
+    left = (diags(pages**-alpha) @ weights.T).tocsr().astype(np.float32)
+
+    def step(rows: slice) -> csr_matrix:
+        return _strongest(left[rows] @ right, rows.start, neighbours)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        blocks = list(pool.map(step, _row_blocks(left, np.diff(right.indptr))))
+    similar = vstack(blocks, format="csr", dtype=np.float32)
+    similar.sort_indices()
+    return ItemToItem("rp3beta", similar)
+
+
+def _row_blocks(left: csr_matrix, lengths: np.ndarray) -> list[slice]:
+    """Blocks of rows whose products with rows of `lengths` entries have bounded size."""
+    work = np.concatenate([[0], np.cumsum(lengths[left.indices])])[left.indptr]
+    steps = np.arange(_ENTRIES, work[-1], _ENTRIES)
+    cuts = np.unique(np.concatenate([[0], np.searchsorted(work, steps), [left.shape[0]]]))
+    return [slice(int(a), int(b)) for a, b in pairwise(cuts)]
+
+
+def _strongest(block: csr_matrix, first: int, k: int) -> csr_matrix:
+    """The `k` greatest entries of each row, without the page itself (row + `first`)."""
+    columns, data = [], []
+    for row in range(block.shape[0]):
+        here = slice(block.indptr[row], block.indptr[row + 1])
+        own, values = block.indices[here], block.data[here]
+        other = own != row + first
+        own, values = own[other], values[other]
+        if len(values) > k:
+            # The order of a product's columns is fixed, so that ties break alike every time.
+            kept = np.argpartition(values, len(values) - k)[-k:]
+            own, values = own[kept], values[kept]
+        columns.append(own)
+        data.append(values)
+    bounds = np.concatenate([[0], np.cumsum([len(own) for own in columns])])
+    return csr_matrix((np.concatenate(data), np.concatenate(columns), bounds), shape=block.shape)
