@@ -1,4 +1,4 @@
-"""Small programs that `run.py` times: `python bench/probes.py first-row | read | spark-defaults …`."""
+"""Small programs that `run.py` times: `python bench/probes.py first-row|read|spark-defaults …`."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _engines_own(session, logs: Path, source: str):
 
 
 def spark_defaults(given: argparse.Namespace) -> None:
-    """The job on Spark with Spark's own settings, but for what it cannot run or be right without."""
+    """The job on Spark with Spark's own settings, but for what it cannot do without."""
     from clicklake import cli, engine
 
     kept = (

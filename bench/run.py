@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,11 @@ class Bench:
         peer = BENCH / "peers" / f"{contestant}_job.py"
         return [sys.executable, peer, logs, output, "--as-of", AS_OF]
 
+    @property
+    def engines(self) -> list[str]:
+        names = [name.partition("-")[2] for name in self.given.contestants if "-" in name]
+        return names or ["sail"]
+
     def run(self, name: str, command: Command, output: Path | None = None) -> Cost:
         """Measure a command; `output`, if given, is removed first."""
         if output is not None:
@@ -111,48 +117,43 @@ class Bench:
 # ------------------------------------------------------------------ scenarios
 
 
-def compare(bench: Bench) -> None:
+def compare(bench: Bench, size: str) -> None:
     """The whole job, all contestants, from logs to tables."""
-    contestants = bench.given.contestants
-    for size in bench.given.sizes:
-        logs = bench.logs(size)
-        warm_up(bench, contestants, logs)
-        outputs = {name: bench.work / "tables" / name for name in contestants}
-        costs = bench.alternate(
-            {
-                name: lambda name=name: bench.run(
-                    name, bench.command(name, logs, outputs[name]), outputs[name]
-                )
-                for name in contestants
-            }
-        )
-        digests = {name: equality.digests(outputs[name]) for name in contestants}
-        first, *others = contestants
-        unequal = {
-            name: equality.differences(digests[first], digests[name])
-            for name in others
-            if digests[name] != digests[first]
+    contestants: list[str] = bench.given.contestants
+    logs = bench.logs(size)
+    warm_up(bench, contestants, logs)
+    outputs = {name: bench.work / "tables" / name for name in contestants}
+    costs = bench.alternate(
+        {
+            name: partial(bench.run, name, bench.command(name, logs, output), output)
+            for name, output in outputs.items()
         }
-        result = {
-            "input": tree_bytes(logs) / 1e6,
-            "costs": as_dicts(costs),
-            "tables": {name: table_bytes(outputs[name]) / 1e6 for name in contestants},
-            "rows": {table: rows for table, (rows, _) in digests[first].items()},
-            "unequal": unequal,
-        }
-        bench.keep("compare", size, result)
-        shutil.rmtree(bench.work / "tables")
-        bench.say(f"tables differ: {unequal}" if unequal else "all tables are equal")
-        if unequal:
-            raise SystemExit(1)
+    )
+    digests = {name: equality.digests(output) for name, output in outputs.items()}
+    first = contestants[0]
+    unequal = {
+        name: tables
+        for name in contestants[1:]
+        if (tables := equality.differences(digests[first], digests[name]))
+    }
+    result = {
+        "input": tree_bytes(logs) / 1e6,
+        "costs": as_dicts(costs),
+        "tables": {name: table_bytes(output) / 1e6 for name, output in outputs.items()},
+        "rows": {table: rows for table, (rows, _) in digests[first].items()},
+        "unequal": unequal,
+    }
+    bench.keep("compare", size, result)
+    shutil.rmtree(bench.work / "tables")
+    bench.say(f"tables differ: {unequal}" if unequal else "all tables are equal")
 
 
 def warm_up(bench: Bench, contestants: Sequence[str], logs: Path) -> None:
     """Compiled files, libraries and the logs into memory, before any clock runs."""
-    bench.say("warm-up")
     output = bench.work / "warm"
     for name in contestants:
-        bench.run(f"{name}-warm", bench.command(name, ROOT / "data" / "sample", output), output)
+        command = bench.command(name, ROOT / "data" / "sample", output)
+        bench.run(f"{name}, the sample", command, output)
     shutil.rmtree(output, ignore_errors=True)
     for path in logs.rglob("*"):
         if path.is_file():
@@ -161,109 +162,94 @@ def warm_up(bench: Bench, contestants: Sequence[str], logs: Path) -> None:
                     pass
 
 
-def rerun(bench: Bench) -> None:
+def rerun(bench: Bench, size: str) -> None:
     """The job again, with nothing new, and how that compares with the first run."""
-    for size in bench.given.sizes:
-        logs, lake = bench.logs(size), bench.work / "lake"
-        first = bench.run("first", bench.job("sail", logs, lake), lake)
-        again = bench.alternate(
-            {"again": lambda: bench.run("again", bench.job("sail", logs, lake))}
-        )
-        bench.keep("rerun", size, {"costs": as_dicts({"first": [first], **again})})
-        shutil.rmtree(lake)
-
-
-def day(bench: Bench) -> None:
-    """A year without its last day, then that day; and the whole year at once."""
-    for size in bench.given.sizes:
-        logs = bench.logs(size, days=365)
-        partial, lake, before = bench.work / "year", bench.work / "lake", bench.work / "before"
-        link_tree(logs, partial, without="2018/12/31")
-        bench.run("364-days", bench.job("sail", partial, before), before)
-        link_tree(logs, partial)
-
-        def one_more_day() -> Cost:
-            shutil.rmtree(lake, ignore_errors=True)
-            shutil.copytree(before, lake)
-            return bench.run("one-more-day", bench.job("sail", partial, lake))
-
-        def whole_year() -> Cost:
-            return bench.run("whole-year", bench.job("sail", partial, lake), lake)
-
-        costs = bench.alternate({"one more day": one_more_day, "whole year": whole_year})
-        bench.keep("day", size, {"costs": as_dicts(costs)})
-        for folder in (partial, lake, before):
-            shutil.rmtree(folder)
-
-
-def scaling(bench: Bench) -> None:
-    """The same shop ten times as large: the first size given, and ten times it."""
-    number, unit = bench.given.sizes[0][:-2], bench.given.sizes[0][-2:]
-    sizes = [f"{number}{unit}", f"{float(number) * 10:g}{unit}"]
-    logs = {size: bench.logs(size) for size in sizes}
-    lake = bench.work / "lake"
-    runs = {
-        size: lambda size=size: bench.run(size, bench.job("sail", logs[size], lake), lake)
-        for size in sizes
-    }
-    bench.keep("scaling", sizes[0], {"costs": as_dicts(bench.alternate(runs))})
+    logs, lake = bench.logs(size), bench.work / "lake"
+    command = bench.job("sail", logs, lake)
+    first = bench.run("first", command, lake)
+    again = bench.alternate({"again": partial(bench.run, "again", command)})
+    bench.keep("rerun", size, {"costs": as_dicts({"first": [first], **again})})
     shutil.rmtree(lake)
 
 
-def spark_settings(bench: Bench) -> None:
-    """The job on Spark, with its own settings and with Spark's defaults."""
-    for size in bench.given.sizes:
-        logs, lake = bench.logs(size), bench.work / "lake"
-        probe: Command = [sys.executable, BENCH / "probes.py", "spark-defaults"]
-        runs = {
-            "our settings": bench.job("spark", logs, lake),
-            "Spark's defaults": [*probe, *bench.places(logs, lake)],
-        }
-        costs = bench.alternate(
-            {
-                name: lambda name=name, command=command: bench.run(name, command, lake)
-                for name, command in runs.items()
-            }
-        )
-        bench.keep("spark-settings", size, {"costs": as_dicts(costs)})
-        shutil.rmtree(lake)
+def day(bench: Bench, size: str) -> None:
+    """A year without its last day, then that day; and the whole year at once."""
+    logs = bench.logs(size, days=365)
+    year, lake, before = (bench.work / name for name in ("year", "lake", "before"))
+    shutil.rmtree(year, ignore_errors=True)
+    link_tree(logs, year, without="2018/12/31")
+    bench.run("364 days", bench.job("sail", year, before), before)
+    link_tree(logs, year)
+
+    def one_more_day() -> Cost:
+        shutil.rmtree(lake, ignore_errors=True)
+        shutil.copytree(before, lake)
+        return bench.run("one more day", bench.job("sail", year, lake))
+
+    def whole_year() -> Cost:
+        return bench.run("whole year", bench.job("sail", year, lake), lake)
+
+    costs = bench.alternate({"whole year": whole_year, "one more day": one_more_day})
+    bench.keep("day", size, {"costs": as_dicts(costs)})
+    for folder in (year, lake, before):
+        shutil.rmtree(folder)
 
 
-def readers(bench: Bench) -> None:
+def scaling(bench: Bench, size: str) -> None:
+    """The same shop ten times as large."""
+    lake = bench.work / "lake"
+    larger = f"{float(size[:-2]) * 10:g}{size[-2:]}"
+    runs = {
+        each: partial(bench.run, each, bench.job("sail", bench.logs(each), lake), lake)
+        for each in (size, larger)
+    }
+    bench.keep("scaling", size, {"costs": as_dicts(bench.alternate(runs))})
+    shutil.rmtree(lake)
+
+
+def spark_settings(bench: Bench, size: str) -> None:
+    """The job on Spark, with Spark's defaults and with its own settings."""
+    logs, lake = bench.logs(size), bench.work / "lake"
+    probe: Command = [sys.executable, BENCH / "probes.py", "spark-defaults"]
+    commands = {
+        "Spark's defaults": [*probe, *bench.places(logs, lake)],
+        "the job's settings": bench.job("spark", logs, lake),
+    }
+    costs = bench.alternate(
+        {name: partial(bench.run, name, command, lake) for name, command in commands.items()}
+    )
+    bench.keep("spark-settings", size, {"costs": as_dicts(costs)})
+    shutil.rmtree(lake)
+
+
+def readers(bench: Bench, size: str) -> None:
     """Our readers beside the engines' own, on the uncompressed files of each source."""
-    engines = [name.removeprefix("clicklake-") for name in bench.given.contestants]
-    engines = [name for name in engines if name in ("sail", "spark")]
-    for size in bench.given.sizes:
-        logs = bench.logs(size)
-        seconds: dict[str, list[float]] = {}
-        costs = {}
-        for source in ("user_updates", "page_views", "clickstream"):
-            for engine in engines:
-                for reader in ("ours", "own"):
-                    name = f"{source}, {engine}, {reader}"
-                    probe = [BENCH / "probes.py", "read", engine, logs, source, reader]
+    logs = bench.logs(size)
+    seconds: dict[str, list[float]] = {}
 
-                    def timed(name: str = name, probe: Sequence[Any] = probe) -> Cost:
-                        cost = bench.run(name, [sys.executable, *probe])
-                        seconds.setdefault(name, []).append(bench.last_line(name)["seconds"])
-                        return cost
+    def read(name: str, probe: Command) -> Cost:
+        cost = bench.run(name, [sys.executable, BENCH / "probes.py", "read", *probe])
+        seconds.setdefault(name, []).append(bench.last_line(name)["seconds"])
+        return cost
 
-                    costs[name] = timed
-        measured_costs = bench.alternate(costs)
-        result = {"costs": as_dicts(measured_costs), "seconds": seconds}
-        bench.keep("readers", size, result)
-
-
-def start(bench: Bench) -> None:
-    """From the start of Python to the first row of a log."""
-    engines = [name for name in bench.given.contestants if name.startswith("clicklake-")]
     runs = {}
-    for name in engines:
-        engine = name.removeprefix("clicklake-")
+    for source in ("user_updates", "page_views", "clickstream"):
+        for engine in bench.engines:
+            for reader in ("own", "ours"):
+                name = f"{source}, {engine}, {reader}"
+                runs[name] = partial(read, name, [engine, logs, source, reader])
+    costs = bench.alternate(runs)
+    bench.keep("readers", size, {"costs": as_dicts(costs), "seconds": seconds})
+
+
+def start(bench: Bench, _size: str) -> None:
+    """From the start of Python to the first row of a log."""
+    runs = {}
+    for engine in bench.engines:
         command = [sys.executable, BENCH / "probes.py", "first-row", engine, ROOT / "data/sample"]
-        bench.run(f"start-{engine}-warm", command)
-        runs[engine] = lambda engine=engine, command=command: bench.run(f"start-{engine}", command)
-    bench.keep("start", "sample", {"costs": as_dicts(bench.alternate(runs))})
+        bench.run(f"{engine}, not counted", command)
+        runs[engine] = partial(bench.run, f"start, {engine}", command)
+    bench.keep("start", "the sample", {"costs": as_dicts(bench.alternate(runs))})
 
 
 # ------------------------------------------------------------------ helpers
@@ -331,11 +317,14 @@ def main() -> None:
     bench = Bench(given)
     for name in given.scenarios:
         bench.say(f"== {name}")
-        SCENARIOS[name](bench)
+        for size in given.sizes if name != "start" else given.sizes[:1]:
+            SCENARIOS[name](bench, size)
     results = json.loads(bench.results.read_text())
     print(report.text(results))
     if not given.no_docs:
         report.write(results, ROOT / "docs")
+    if any(result["unequal"] for result in results.get("compare", {}).values()):
+        raise SystemExit("tables differ")
 
 
 if __name__ == "__main__":
