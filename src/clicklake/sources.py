@@ -27,6 +27,7 @@ from clicklake.parse import csv, rows
 from clicklake.parse.blocks import blocks, without_bom
 from clicklake.parse.fields import time_range
 from clicklake.parse.records import is_blank
+from clicklake.privacy import Forgotten
 from clicklake.storage import CHUNK, FileInfo, Storage, open_storage
 
 COMPRESSION = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
@@ -116,6 +117,7 @@ def options(
     as_of: date,
     multiline: bool = False,
     split_bytes: int = 64 << 20,
+    forgotten: Forgotten | None = None,
 ) -> dict[str, str]:
     """The options of a read: plain text, as both engines carry them."""
     return {
@@ -125,6 +127,7 @@ def options(
         "as_of": as_of.isoformat(),
         "multiline": str(multiline and rows.SOURCES[source].format == "csv"),
         "split_bytes": str(split_bytes),
+        "forgotten": forgotten.to_json().decode() if forgotten else "",
     }
 
 
@@ -138,6 +141,7 @@ class LogReader(DataSourceReader):
         self.as_of = date.fromisoformat(given["as_of"])
         self.multiline = given["multiline"] == "True"
         self.split_bytes = int(given["split_bytes"])
+        self.forgotten = Forgotten.from_json(given["forgotten"]) if given["forgotten"] else None
 
     def partitions(self) -> Sequence[InputPartition]:
         storage = open_storage(self.root)
@@ -175,7 +179,7 @@ class LogReader(DataSourceReader):
         stored = _Tap(storage.chunks(split.file, split.start, split.end))
         text = _decompressed(stored, split.file.path)
         layout = self._layout(storage, split) if source.names else None
-        header_done = layout is None or split.start > 0
+        header_done = layout is None or split.start >= layout.end
         rest = b""
         for block, final in _with_final(blocks(without_bom(text) if split.start == 0 else text)):
             data, skipped = block, 0
@@ -200,6 +204,8 @@ class LogReader(DataSourceReader):
     def _account(
         self, parsed: rows.Parsed, summary: SplitSummary, *, rest_before: bytes, data: bytes
     ) -> Iterator[pa.RecordBatch]:
+        if self.forgotten:
+            parsed = self.forgotten.without(self.source, parsed)
         base = summary.lines - rest_before.count(b"\n")
         summary.lines += data.count(b"\n")
         summary.read += parsed.read
@@ -227,16 +233,18 @@ class LogReader(DataSourceReader):
         """The file's header, read from its start whichever split this is."""
         source = rows.SOURCES[self.source]
         text = _decompressed(_Tap(storage.chunks(split.file)), split.file.path)
+        end = 0
         for block in blocks(without_bom(text)):
-            for line in block.split(b"\n"):
-                record = line.removesuffix(b"\r")
+            for line in io.BytesIO(block):
+                end += len(line)
+                record = line.removesuffix(b"\n").removesuffix(b"\r")
                 if not is_blank(record):
                     try:
-                        return _Header(*csv.header(record, source.names))
+                        return _Header(*csv.header(record, source.names), end)
                     except ValueError as error:
                         raise _RefusedError(str(error)) from None
         positions = {name: at for at, name in enumerate(source.names)}
-        return _Header(csv.Layout(len(positions), positions), [])  # blank lines only
+        return _Header(csv.Layout(len(positions), positions), [], end)  # blank lines only
 
     def _batch(
         self, meta: dict[str, list[Any]], events: pa.RecordBatch | None = None
@@ -260,6 +268,7 @@ class LogReader(DataSourceReader):
 class _Header:
     layout: csv.Layout
     unknown: list[str]
+    end: int  # how many bytes of text it and what is before it take, a byte order mark left out
 
 
 class _RefusedError(Exception):

@@ -27,7 +27,8 @@ def _calls(scene: Scene) -> int:
 def _crash(scene: Scene, lake: places.Place, at: int) -> None:
     """Run, and kill the process group as soon as `at` changes have been made."""
     if scene.proxy is None:
-        assert scene.run(lake, mode="kill", at=at).killed
+        result = scene.run(lake, mode="kill", at=at)
+        assert result.killed or result.changes <= at  # threads make a folder twice, or once
         return
     scene.proxy.reset()
     run = None

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 MAX_RECORD = 1 << 20  # bytes, without the line end
+MAX_LINES = 1 << 18  # of a block: broken ones are Python objects, each with its reason
 BOM = b"\xef\xbb\xbf"
 
 # A line is never held longer than this: its end may still be CR LF.
@@ -34,8 +35,24 @@ def blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Regroup chunks of bytes into blocks that end with a line end (the last one may not).
 
     A line of more than `MAX_RECORD` bytes is cut, still too long to be taken for a record, so
-    that no input makes a block larger than a chunk and a record.
+    that no input makes a block larger than a chunk and a record, or of more than `MAX_LINES`.
     """
+    for block in _lines_together(chunks):
+        yield from _portions(block)
+
+
+def _portions(block: bytes) -> Iterator[bytes]:
+    begin = 0
+    if block.count(b"\n") > MAX_LINES:
+        newlines = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+        for newline in newlines[MAX_LINES - 1 :: MAX_LINES].tolist():
+            yield block[begin : newline + 1]
+            begin = newline + 1
+    if begin < len(block):
+        yield block[begin:]
+
+
+def _lines_together(chunks: Iterable[bytes]) -> Iterator[bytes]:
     tail = b""  # the line that is not finished yet
     for chunk in chunks:
         end = chunk.rfind(b"\n") + 1

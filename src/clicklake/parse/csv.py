@@ -167,9 +167,12 @@ class _Odd:
         }
 
     def read(self, block: Block, proven: np.ndarray, *, multiline: bool, final: bool) -> bytes:
-        """Take the lines that are not proven; return the bytes of an open record at the end."""
+        """Take the lines that are not proven; return the bytes of an open record at the end.
+
+        An empty line is part of a record or blank: no record begins with one.
+        """
         after = 0
-        for first in np.flatnonzero(~proven).tolist():
+        for first in np.flatnonzero(~proven & (block.ends > block.starts)).tolist():
             if first < after:
                 continue
             last, fault = _extent(block, first) if multiline else (first, None)

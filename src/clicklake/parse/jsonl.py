@@ -126,7 +126,7 @@ def _odd(block: Block, mask: np.ndarray) -> tuple[Columns, np.ndarray, list[tupl
     values: list[dict[str, str | None]] = []
     lines: list[int] = []
     broken: list[tuple[int, int, str]] = []
-    for line in np.flatnonzero(mask).tolist():
+    for line in np.flatnonzero(mask & (block.ends > block.starts)).tolist():
         record = block.data[int(block.starts[line]) : int(block.ends[line])]
         if is_blank(record):
             continue

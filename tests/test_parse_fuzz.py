@@ -1,0 +1,291 @@
+"""The parser alone, on mutated files: every record has the fate that the oracle gives it.
+
+TORTURE_COUNT scales the number of files (50 for each of its count), TORTURE_SEED seeds them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import hostile
+import oracle
+from clicklake import sources, storage
+from clicklake.parse import rows
+
+FULL = int(os.environ.get("TORTURE_COUNT", "0"))
+SEED = int(os.environ.get("TORTURE_SEED", "1"))
+ROWS = {"user_updates": 4, "page_views": 3, "clickstream": 13}  # columns that the parser makes
+
+
+@dataclass
+class Found:
+    """What the parser made of one source's files, in the oracle's form."""
+
+    read: int = 0
+    filtered: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    quarantine: list[tuple[Any, ...]] = field(default_factory=list)
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def read(root: Path, source: str, *, multiline: bool = False, split_bytes: int = 64 << 20) -> Found:
+    """Read a source's folder by the data source's reader, without an engine."""
+    place = storage.open_storage(str(root))
+    files = [
+        info
+        for info in place.list()
+        if info.size and not any(part[0] in "._" for part in info.path.split("/"))
+    ]
+    given = sources.options(
+        source, place.root, files, as_of=hostile.AS_OF, multiline=multiline, split_bytes=split_bytes
+    )
+    reader = sources.LogReader(given)
+    found, splits, bad = Found(), [], []
+    for partition in reader.partitions():
+        for batch in reader.read(partition):
+            _take(source, batch, found, splits, bad)
+    bases = sources.line_bases(splits)
+    found.refused = {split.file: split.refused for split in splits if split.refused}
+    found.quarantine = sorted(
+        (source, file, line + bases[file, start], reason, raw)
+        for file, start, line, reason, raw in bad
+        if file not in found.refused
+    )
+    found.read = sum(split.read for split in splits if split.file not in found.refused)
+    found.filtered = sum(split.filtered for split in splits if split.file not in found.refused)
+    for split in splits:
+        if split.file not in found.refused:
+            found.reasons.update(split.reasons)
+    return found
+
+
+def _take(
+    source: str,
+    batch: pa.RecordBatch,
+    found: Found,
+    splits: list[sources.SplitSummary],
+    bad: list[tuple[Any, ...]],
+) -> None:
+    names = rows.SOURCES[source].schema.names[: ROWS[source]]
+    meta = batch.select(["_file", "_start", "_line", "_reason", "_raw", "_summary"]).to_pylist()
+    if meta and meta[0]["_summary"]:
+        splits.extend(sources.SplitSummary(**json.loads(row["_summary"])) for row in meta)
+    elif meta and meta[0]["_reason"]:
+        bad.extend(tuple(row.values())[:5] for row in meta)
+    else:
+        columns = [
+            column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+            for column in (batch[name] for name in names)
+        ]
+        found.rows += zip(*(column.to_pylist() for column in columns), strict=True)
+
+
+def check(root: Path, files: hostile.Files, *, multiline: bool, split_bytes: int) -> Counter[str]:
+    """Compare parser and oracle over `files`; the fates that occurred."""
+    hostile.write(files, root)
+    expected = oracle.compute(files, hostile.AS_OF, multiline=multiline)
+    fates: Counter[str] = Counter()
+    for source in files:
+        found = read(
+            root / hostile.FOLDERS[source], source, multiline=multiline, split_bytes=split_bytes
+        )
+        refused = {path for at, path, _ in expected.refused if at == source}
+        assert set(found.refused) == refused
+        books = expected.books[source]
+        good = found.read - found.filtered - sum(found.reasons.values())
+        assert (found.read, found.filtered) == (books["read"], books["filtered"])
+        assert good == books["kept"] + books["duplicate"]
+        assert found.reasons == expected.reasons[source]
+        bad = [row for row in expected.quarantine if row[0] == source]
+        assert found.quarantine == bad
+        if not refused:  # rows of a file that is refused later on are never used
+            wanted = {row[: ROWS[source]] for row in expected.tables[source]}
+            assert set(found.rows) == wanted
+            assert len(found.rows) == good
+        fates.update(found.reasons)
+        fates.update(kept=good, filtered=found.filtered, refused=len(refused))
+    return fates
+
+
+# ------------------------------------------------------------------ mutations
+
+_TOKENS = (
+    *(b'"', b'""', b",", b"\n", b"\r", b"\r\n", b"\0", b"\t", b" ", b"\\", b"/", b"'", b"{", b"}"),
+    *(b"[", b"]", b":", b"\xef\xbb\xbf", b"\xff", b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98\x80", b"-"),
+    *(b"\xed\xa0\x80", b"\xc0\xaf", b"\x85", b"\xe2\x80\xa8", b"\x1a", b"\x0b", b"\x0c", b"e9"),
+    *(b"null", b"true", b"NaN", b"1e999", b"\\u0000", b"\\ud800", b"\\", b"production", b"%00"),
+)
+_ENCODINGS = ("utf-16", "utf-16-le", "utf-32", "utf-7", "latin-1", "cp1252", "shift-jis", "cp037")
+
+
+def _flip(rng: Random, data: bytes) -> bytes:
+    at = rng.randrange(len(data))
+    return data[:at] + bytes([data[at] ^ (1 << rng.randrange(8))]) + data[at + 1 :]
+
+
+def _insert(rng: Random, data: bytes) -> bytes:
+    at = rng.randrange(len(data) + 1)
+    return data[:at] + rng.choice(_TOKENS) * rng.choice((1, 1, 1, 2, 40)) + data[at:]
+
+
+def _cut(rng: Random, data: bytes) -> bytes:
+    at = rng.randrange(len(data))
+    return data[:at] + data[at + rng.choice((1, 1, 2, 10, 1000)) :]
+
+
+def _repeat(rng: Random, data: bytes) -> bytes:
+    at, size = rng.randrange(len(data)), rng.choice((1, 5, 50, 500))
+    return data[:at] + data[at : at + size] * rng.choice((2, 3, 20)) + data[at + size :]
+
+
+def _swap(rng: Random, data: bytes) -> bytes:
+    lines = data.split(b"\n")
+    one, other = rng.randrange(len(lines)), rng.randrange(len(lines))
+    lines[one], lines[other] = lines[other], lines[one]
+    return b"\n".join(lines)
+
+
+def _encode(rng: Random, data: bytes) -> bytes:
+    text = data.decode("utf-8", "replace")
+    return text.encode(rng.choice(_ENCODINGS), "replace")
+
+
+_MUTATIONS = (_flip, _flip, _insert, _insert, _cut, _repeat, _swap, _encode)
+
+
+def mutated(rng: Random, data: bytes) -> bytes:
+    for _ in range(rng.choice((0, 1, 1, 2, 4, 16))):
+        if data:
+            data = rng.choice(_MUTATIONS if rng.randrange(8) else _MUTATIONS[:4])(rng, data)
+    return data
+
+
+def fuzzed(rng: Random) -> hostile.Files:
+    """One source with one plain file, mutated."""
+    source = rng.choice(list(hostile.FOLDERS))
+    records = [hostile._record(rng, source) for _ in range(rng.randrange(12))]
+    text = hostile._file(rng, source, records, rng.randrange(20) == 0)
+    return {source: {"f": mutated(rng, text)}}
+
+
+def test_mutated_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = Random(f"{SEED} parser")
+    fates: Counter[str] = Counter()
+    for number in range(50 * FULL or 400):
+        chunk = rng.choice((7, 64, 1000, 8 << 20))  # borders of chunks fall anywhere
+        monkeypatch.setattr(storage, "CHUNK", chunk)
+        root = tmp_path / str(number)
+        files = fuzzed(rng)
+        try:
+            found = check(
+                root,
+                files,
+                multiline=rng.randrange(3) == 0,
+                split_bytes=rng.choice((1, 50, 300, 64 << 20)),
+            )
+        except BaseException:
+            print(f"file {number} of seed {SEED}: {files!r}")
+            raise
+        fates.update(found)
+    print(dict(fates))
+    assert fates.keys() >= {"kept", "filtered", "wrong_field_count", "malformed_json", "refused"}
+
+
+# ------------------------------------------------------------------ files that want memory
+
+_MB = 1 << 20
+_GOOD = b'{"ts":"2018-04-01T12:00:00Z","url":"/a","environment":"production","user_id":1}\n'
+_HEADER = b"anonymous_user_id,url,time,browser,os,screen_resolution\n"
+
+HUGE: dict[str, tuple[str, Callable[[], bytes], dict[str, int]]] = {
+    "one line of 100 MB": (
+        "page_views", lambda: b'{"x":"' + b"x" * (100 * _MB) + b'"}\n' + _GOOD,
+        {"record_too_long": 1, "good": 1}),
+    "one CSV line of 100 MB, never ended": (
+        "user_updates", lambda: b'"' + b"a," * (50 * _MB), {"record_too_long": 1}),
+    "a header of 100 MB": ("clickstream", lambda: b"x" * (100 * _MB), {"refused": 1}),
+    "50 MB of NUL": ("clickstream", lambda: _HEADER + b"\0" * (50 * _MB), {"record_too_long": 1}),
+    "a million columns": (
+        "user_updates", lambda: b"," * 1_000_000 + b"\n" + b"," * 999_999,
+        {"wrong_field_count": 2}),
+    "a header of half a million columns": (
+        "clickstream", lambda: _HEADER[:-1] + b",x" * 500_000 + b"\n" + b"v,/a\n" * 3,
+        {"wrong_field_count": 3}),
+    "nested 100,000 deep": (
+        "page_views",
+        lambda: b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
+        + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"\n" + _GOOD,
+        {"malformed_json": 2, "good": 1}),
+    "16 MB of quotes": ("clickstream", lambda: _HEADER + b'"' * (16 * _MB),
+                        {"record_too_long": 1}),
+    "64 MB of line ends": ("user_updates", lambda: b"\n" * (64 * _MB), {}),
+    "8 MB of tiny bad lines": ("user_updates", lambda: b"x\n" * (4 * _MB),
+                               {"wrong_field_count": 4 * _MB}),
+    "8 MB of tiny bad JSON": ("page_views", lambda: b"1\n" * (4 * _MB),
+                              {"not_an_object": 4 * _MB}),
+}  # fmt: skip
+
+_MEASURE = """
+import sys
+sys.path[:0] = {paths!r}
+import test_parse_fuzz
+test_parse_fuzz.measure({root!r}, {source!r})
+"""
+
+
+def _peak() -> int:
+    """The most memory that this process has had, in kilobytes."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1))
+
+
+def measure(root: str, source: str) -> None:
+    """Read a folder as a run does and print what was found and the memory that it took."""
+    place = storage.open_storage(root)
+    given = sources.options(source, place.root, place.list(), as_of=hostile.AS_OF)
+    reader = sources.LogReader(given)
+    before = _peak()
+    found: Counter[str] = Counter()
+    for partition in reader.partitions():
+        for batch in reader.read(partition):
+            for summary in batch["_summary"].drop_null().to_pylist():
+                split = sources.SplitSummary(**json.loads(summary))
+                found.update(split.reasons)
+                good = split.read - split.filtered - split.quarantined
+                found.update(good=good, refused=int(bool(split.refused)))
+    after = _peak()
+    print({key: count for key, count in found.items() if count}, after - before, sep="|")
+
+
+@pytest.mark.parametrize("case", HUGE)
+def test_huge_things_take_little_memory(tmp_path: Path, case: str) -> None:
+    """At most 400 MB beside what the parser takes at rest, whatever the file holds."""
+    source, make, expected = HUGE[case]
+    if not FULL and "tiny" in case:
+        pytest.skip("only in the full form: make torture")
+    (tmp_path / "f").write_bytes(make())
+    here = Path(__file__).parent
+    code = _MEASURE.format(
+        paths=[str(here), str(here.parent / "src")], root=str(tmp_path), source=source
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
+    )
+    found, kilobytes = done.stdout.strip().split("|")
+    print(case, found, f"{int(kilobytes) // 1024} MB")
+    assert found == str(expected)
+    assert int(kilobytes) < 400 * 1024
