@@ -2,6 +2,8 @@
 # `make test-all` adds what takes longer. Everything needed is installed into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+# As pip does, so that certificates of a company's own hold.
+export UV_SYSTEM_CERTS := true
 .DEFAULT_GOAL := help
 
 help:  ## this list
