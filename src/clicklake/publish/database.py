@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import adbc_driver_manager
-
 from clicklake.config import Config
 from clicklake.errors import AccessError, ConfigError
-from clicklake.publish import duckdb, postgresql, sqlite
 from clicklake.publish.tables import Outcome, Publication
 from clicklake.storage import is_s3, open_storage
 
@@ -65,9 +62,11 @@ def publish(target: Target, publication: Publication) -> dict[str, object]:
     `warnings`.
     Raises AccessError if the database could not be written; it is then as it was.
     """
+    from adbc_driver_manager import Error
+
     try:
         outcome = _publish(target, publication)
-    except adbc_driver_manager.Error as error:
+    except Error as error:
         reason = str(error).splitlines()[0]  # what follows may quote a row
         raise AccessError(
             f"{target}: {reason}\nThe database shows what it did before. "
@@ -80,7 +79,13 @@ def publish(target: Target, publication: Publication) -> dict[str, object]:
 
 def _publish(target: Target, publication: Publication) -> Outcome | None:
     if target.kind == "duckdb":
+        from clicklake.publish import duckdb
+
         return duckdb.publish(target.path, publication)
     if target.kind == "sqlite":
+        from clicklake.publish import sqlite
+
         return sqlite.publish(target.path, publication)
+    from clicklake.publish import postgresql
+
     return postgresql.publish(target.url, target.schema, publication)
