@@ -6,12 +6,13 @@ import argparse
 import json
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 from clicklake import config, progress
-from clicklake.errors import ClicklakeError
+from clicklake.errors import ClicklakeError, ConfigError
 
 INTERRUPTED = 130
 
@@ -63,6 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     verify = verbs.add_parser("verify", help="re-read the lake and prove it")
     _add_common(verify, default=argparse.SUPPRESS)
     verify.set_defaults(action=_verify)
+    forget = verbs.add_parser("forget-user", help="take a person out of the lake for good")
+    _add_common(forget, default=argparse.SUPPRESS)
+    forget.add_argument("name", metavar="WHO", help="a user id, an e-mail address or a visitor id")
+    forget.add_argument("--kind", choices=("user", "email", "visitor"), help="what WHO is")
+    forget.add_argument("--dry-run", action="store_true", help="only show what would go")
+    forget.add_argument("--yes", action="store_true", help="do not ask")
+    forget.set_defaults(action=_forget)
     return parser
 
 
@@ -131,3 +139,25 @@ def _verify(given: argparse.Namespace, reporter: progress.Reporter) -> int:
 
     _quieten()
     return verify.main(loaded, reporter, as_json=given.json)
+
+
+def _forget(given: argparse.Namespace, reporter: progress.Reporter) -> int:
+    loaded = _load(given, reporter)
+    from clicklake import forget
+
+    _quieten()
+
+    def confirm(plan: forget.Plan) -> bool:
+        reporter.say(forget.told(plan))
+        if given.dry_run or given.yes:
+            return bool(given.yes and not given.dry_run)
+        if not sys.stdin.isatty():
+            raise ConfigError("Nobody can be asked here: add --yes to go on, or --dry-run.")
+        return input("Forget this person? Type yes: ").strip() == "yes"
+
+    metrics = forget.run(loaded, given.name, given.kind, reporter, confirm)
+    done = metrics["status"] == "committed"
+    reporter.say(forget.DONE if done else "nothing was changed")
+    if given.json:
+        print(json.dumps(metrics, ensure_ascii=False))
+    return 0

@@ -23,6 +23,7 @@ from clicklake import (
     inputs,
     lease,
     page_views,
+    privacy,
     publish,
     recommend,
     report,
@@ -97,11 +98,11 @@ def run(
             with starting as started:
                 metrics = Run(config, options, lake, works, started, reporter, began).run()
         if options.publish:
-            metrics["published"] = _publish(config, storage, metrics, reporter)
+            metrics["published"] = publish_newest(config, storage, metrics, reporter)
         return metrics | {"seconds": round(time.monotonic() - began, 3)}
 
 
-def _publish(
+def publish_newest(
     config: Config, storage: Storage, metrics: Metrics, reporter: Reporter
 ) -> dict[str, Any]:
     """Report and publish the lake's newest run; what is up to date already is left alone."""
@@ -177,12 +178,13 @@ def _nothing_new(options: Options, lake: Lake, works: Sequence[Work], began: flo
         "seconds": round(time.monotonic() - began, 3),
         "books": {work.source: dict(nothing) for work in works},
         "reasons": {work.source: {} for work in works},
-        "tables": _table_facts(lake.manifest),
+        "tables": table_facts(lake.manifest),
         "months": {},
     }
 
 
-def _table_facts(manifest: Manifest) -> dict[str, dict[str, int]]:
+def table_facts(manifest: Manifest) -> dict[str, dict[str, int]]:
+    """Rows, bytes and files of each table, as a run's metrics have them."""
     return {
         name: {
             "rows": sum(file.rows for file in files),
@@ -292,6 +294,7 @@ class Run:
                 work.read,
                 as_of=self.as_of,
                 multiline=self.config.sources.csv_multiline,
+                forgotten=privacy.load(self.lake.storage),
             )
             sources.reset_rows_read()
             if work.read:
@@ -594,7 +597,7 @@ class Run:
                 work.source: self.parsed[work.source].reasons if work.source in self.parsed else {}
                 for work in self.works
             },
-            "tables": _table_facts(manifest),
+            "tables": table_facts(manifest),
             "months": {
                 name: [f"{year:04d}-{month:02d}" for year, month in months]
                 for name, rewrite in self.rewrites.items()

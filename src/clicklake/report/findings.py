@@ -19,7 +19,9 @@ def findings(metrics: Metrics, earlier: Sequence[Metrics]) -> list[str]:
     """Warnings in whole sentences; none for a run like those before it. `earlier`: newest last."""
     found = []
     for source, books in metrics["books"].items():
-        before = [run["books"][source] for run in earlier[-USUAL_OF:] if source in run["books"]]
+        if source in metrics.get("rebuilt", []):
+            continue
+        before = [run["books"][source] for run in earlier if _is_usual(run, source)][-USUAL_OF:]
         found += _low_volume(source, books, before) + _bad_rows(source, books, before)
     for source, paths in metrics.get("vanished", {}).items():
         found.append(
@@ -27,6 +29,11 @@ def findings(metrics: Metrics, earlier: Sequence[Metrics]) -> list[str]:
             "Their rows stay in the lake, but it can no longer be rebuilt from raw logs."
         )
     return found
+
+
+def _is_usual(run: Metrics, source: str) -> bool:
+    """Whether a run read what was new of a source, and not all of it again."""
+    return source in run["books"] and source not in run.get("rebuilt", [])
 
 
 def _low_volume(source: str, books: Metrics, before: Sequence[Metrics]) -> list[str]:

@@ -42,7 +42,7 @@ REASONS = {
 
 def render(metrics: Metrics, earlier: Sequence[Metrics], facts: Facts) -> str:
     """The report of a run. `earlier`: the metrics of runs before it, newest last."""
-    before = earlier[-1] if earlier else None
+    before = next((run for run in reversed(earlier) if run["books"]), None)
     return document(
         f"clicklake: run of {started(metrics)}",
         tag("header", tag("a", "All runs", href="../index.html"), _title(metrics)),
@@ -64,11 +64,12 @@ def render(metrics: Metrics, earlier: Sequence[Metrics], facts: Facts) -> str:
 
 def _title(metrics: Metrics) -> Markup:
     read = totals(metrics)["read"]
-    told = (
-        f"{read:,} rows were read, and each of them is accounted for."
-        if read
-        else "No new rows were read; tables were computed anew with other settings."
-    )
+    told = "No new rows were read; tables were computed anew with other settings."
+    if read:
+        told = f"{read:,} rows were read, and each of them is accounted for."
+    if "forgotten" in metrics:
+        gone = sum(metrics["forgotten"].values())
+        told = f"A person was forgotten: {gone:,} rows left the lake."
     return tag("div", tag("h1", f"Run of {started(metrics)}"), tag("p", told, class_="lead"))
 
 

@@ -1,0 +1,153 @@
+"""Persons who are to be forgotten: known by keyed hashes, found in rows and in raw text."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import compress
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from clicklake.lake import OURS
+from clicklake.parse.rows import Parsed, Rejects
+from clicklake.storage import Storage
+
+FORGOTTEN = f"{OURS}/forgotten.json"
+
+USER, EMAIL, VISITOR = "user", "email", "visitor"
+KINDS = (USER, EMAIL, VISITOR)
+
+# Where a person is named, and where texts may carry a person's address.
+_NAMED_BY = {"user_id": USER, "email": EMAIL, "anonymous_user_id": VISITOR}
+_TEXTS = ("url", "name", "recommended_url", "because_url", "landing_path", "exit_path")
+
+_ADDRESS = re.compile(r"""[^\s"'`,;:<>()\[\]{}=&?/|]+@[^\s"'`,;<>()\[\]{}=&?/|#]+""")
+_NUMBER = re.compile(r"(?<![\w.:+/-])[+-]?\d+(?![\w.:+/-])")
+
+
+def addresses(text: str) -> set[str]:
+    """The e-mail addresses in a text or URL, lower case, percent-encoding undone.
+
+    >>> sorted(addresses("/invite?to=Ann%40example.com&cc=bob@example.com"))
+    ['ann@example.com', 'bob@example.com']
+    """
+    return set(_ADDRESS.findall(unquote(text).lower()))
+
+
+@dataclass(frozen=True)
+class Person:
+    """All that names a person."""
+
+    users: frozenset[int] = frozenset()
+    emails: frozenset[str] = frozenset()  # lower case
+    visitors: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        return [
+            *((USER, str(user)) for user in self.users),
+            *((EMAIL, email) for email in self.emails),
+            *((VISITOR, visitor) for visitor in self.visitors),
+        ]
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """Who is kept out of the lake. `hashes`: HMAC-SHA256 of kind and name, as hex."""
+
+    key: bytes = b""
+    hashes: frozenset[str] = field(default_factory=frozenset)
+
+    def __bool__(self) -> bool:
+        return bool(self.hashes)
+
+    def with_person(self, person: Person) -> Forgotten:
+        keyed = self if self.key else replace(self, key=secrets.token_bytes(32))
+        new = {keyed._hash(kind, name) for kind, name in person.names}
+        return replace(keyed, hashes=keyed.hashes | new)
+
+    def knows(self, kind: str, name: str) -> bool:
+        return self._hash(kind, name) in self.hashes
+
+    def _hash(self, kind: str, name: str) -> str:
+        return hmac.digest(self.key, f"{kind}:{name}".encode(), "sha256").hex()
+
+    def in_rows(self, rows: pa.RecordBatch | pa.Table) -> pa.Array:
+        """For each row whether it is about a forgotten person."""
+        found = pa.array([False] * rows.num_rows)
+        for column in rows.schema.names:
+            if column in _NAMED_BY:
+                found = pc.or_(found, self._in_names(_NAMED_BY[column], rows[column]))
+            elif column in _TEXTS:
+                found = pc.or_(found, self._in_texts(rows[column]))
+        return found
+
+    def _in_names(self, kind: str, values: pa.Array) -> pa.Array:
+        named = (str(name) for name in pc.unique(values).to_pylist() if name is not None)
+        known = [
+            name for name in named if self.knows(kind, name.lower() if kind == EMAIL else name)
+        ]
+        return pc.is_in(values, pa.array(known).cast(values.type))
+
+    def _in_texts(self, values: pa.Array) -> pa.Array:
+        suspects = values.filter(pc.match_substring_regex(pc.fill_null(values, ""), "@|%40"))
+        known = [text for text in pc.unique(suspects).to_pylist() if self._in_text(text)]
+        return pc.is_in(values, pa.array(known, values.type))
+
+    def _in_text(self, text: str) -> bool:
+        return any(self.knows(EMAIL, address) for address in addresses(text))
+
+    def in_raw(self, source: str, raw: str) -> bool:
+        """Whether a record that could not be understood names a forgotten person."""
+        if self._in_text(raw):
+            return True
+        if source == "clickstream":
+            fields = (part.strip(' \t"') for part in raw.split(","))
+            return any(self.knows(VISITOR, part) for part in fields)
+        return any(self.knows(USER, str(int(number))) for number in _NUMBER.findall(raw))
+
+    def without(self, source: str, parsed: Parsed) -> Parsed:
+        """A parsed block without forgotten persons; their rows count as filtered."""
+        is_gone = self.in_rows(parsed.rows)
+        stays = [not self.in_raw(source, raw) for raw in parsed.rejects.raws]
+        gone = pc.sum(is_gone, min_count=0).as_py() + stays.count(False)
+        rejects = Rejects(
+            list(compress(parsed.rejects.lines, stays)),
+            list(compress(parsed.rejects.reasons, stays)),
+            list(compress(parsed.rejects.raws, stays)),
+        )
+        return replace(
+            parsed,
+            rows=parsed.rows.filter(pc.invert(is_gone)),
+            rejects=rejects,
+            filtered=parsed.filtered + gone,
+        )
+
+    def to_json(self) -> bytes:
+        key = base64.b64encode(self.key).decode()
+        return json.dumps({"key": key, "hashes": sorted(self.hashes)}, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> Forgotten:
+        raw = json.loads(data)
+        return cls(base64.b64decode(raw["key"]), frozenset(raw["hashes"]))
+
+
+def load(storage: Storage) -> Forgotten:
+    """Who is kept out of a lake; nobody, as long as nobody was forgotten."""
+    data = storage.read(FORGOTTEN)
+    return Forgotten.from_json(data) if data else Forgotten()
+
+
+def masked(text: str, names: Iterable[str]) -> str:
+    """A text in which the given names, if they stand alone, are no longer to be read."""
+    for name in names:
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "•••", text)
+    return text
