@@ -154,6 +154,7 @@ class _Hooks:
             "path": environ["PATH_INFO"],
             "query": environ.get("QUERY_STRING", ""),
             "headers": headers,
+            "size": len(body),
             "body": body[:2_000_000].decode("latin-1"),
         }
         with self._lock:
