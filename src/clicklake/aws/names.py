@@ -47,6 +47,7 @@ class Deployment:
     input_data: str  # as the job on the cluster reads it
     inputs: tuple[Place, ...]  # all that the job reads, for the policy
     local_input: Path | None  # a folder of this machine that is copied to `input_data`
+    exports: str = ""  # where CSV exports go, if not to the job's own place in the lake
 
     @property
     def tags(self) -> dict[str, str]:
@@ -83,17 +84,19 @@ def deployment(config: Config, account: str, partition: str, region: str) -> Dep
     local_input = _local_input(config)
     copied_to = Place(output, "input")
     input_data = copied_to.uri(scheme="s3a") if local_input else config.datalake.input_data
+    lake = Place.of(output_data) if _on_s3(output_data) else Place(output, "lake")
     return Deployment(
         name=name,
         account=account,
         partition=partition,
         region=region,
         code=Place(config.s3.code_bucket or f"{name}-code-{own}", name),
-        lake=Place.of(output_data) if _on_s3(output_data) else Place(output, "lake"),
+        lake=lake,
         logs=Place(output, "logs"),
         input_data=input_data,
         inputs=_inputs(config, input_data),
         local_input=local_input,
+        exports=_exports(config, lake),
     )
 
 
@@ -114,6 +117,19 @@ def _output_bucket(config: Config) -> str:
             "they must be the same bucket, or OUTPUT_BUCKET left out."
         )
     return bucket
+
+
+def _exports(config: Config, lake: Place) -> str:
+    """A folder of this machine becomes the default; the machines may write to the lake only."""
+    folder = config.csv.folder
+    if not _on_s3(folder):
+        return ""
+    if not f"{Place.of(folder).uri()}/".startswith(lake.uri().rstrip("/") + "/"):
+        raise ConfigError(
+            f"dl.cfg: [CSV] FOLDER is {folder}, outside of the lake {lake.uri()}; on EMR it must "
+            "be below it, or left out."
+        )
+    return folder
 
 
 def _sources(config: Config) -> dict[str, str]:

@@ -91,6 +91,7 @@ def job_config(config: Config, own: Deployment) -> str:
         }
     parser["DATALAKE"]["INPUT_DATA"] = own.input_data
     parser["DATALAKE"]["OUTPUT_DATA"] = own.lake.uri(scheme="s3a")
+    parser["CSV"]["FOLDER"] = own.exports
     text = io.StringIO()
     parser.write(text)
     return text.getvalue()
