@@ -36,7 +36,7 @@ VIEWS = """
 !{"ts": "2018-04-01T10:00:00Z", "url": "/a", "environment": "production", "user_id": 7}
 !{"ts": "2018-05-01T10:00:00Z", "url": "/b", "environment": "production", "user_id": "7"}
 {"ts": "2018-04-01T10:00:00Z", "url": "/a", "environment": "production", "user_id": 8}
-!{"ts": "2018-04-01T10:00:01Z", "url": "/?ann%40example.com", "environment":"production","user_id":8}
+!{"ts": "2018-04-01T10:00:01Z","url":"/?ann%40example.com", "environment":"production","user_id":8}
 {"ts": "2018-04-07T07:07:07Z", "url": "/7", "environment": "production", "user_id": 77}
 !{"ts": "x", "url": "/a", "environment": "production", "user_id": 7}
 {"ts": "x", "url": "/7", "environment": "production", "user_id": 77}
