@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 
 import pytest
 
@@ -285,6 +286,38 @@ def test_a_wrong_setting_is_found_before_anything_is_made(laptop, section, key, 
     laptop.settings.setdefault(section, {})[key] = value
     refused(laptop.deploy("up"), 2, *words)
     assert laptop.mutations() == []
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("s3a://no-such-bucket/web", "there is no bucket no-such-bucket"),
+        ("s3a://raws/wed", "no raw logs; looked at s3://raws/wed"),
+    ],
+)
+def test_raw_logs_that_are_not_there(laptop, place, words):
+    laptop.client("s3").create_bucket(Bucket="raws")
+    laptop.client("s3").put_object(Bucket="raws", Key="web/Clickstream/1.csv", Body=b"a")
+    laptop.settings["DATALAKE"]["INPUT_DATA"] = place
+    refused(laptop.deploy("up"), 2, words)
+    assert laptop.mutations() == []
+    laptop.settings["DATALAKE"]["INPUT_DATA"] = "s3a://raws/web"
+    assert laptop.deploy("plan").exit_code == 0
+
+
+def test_packages_that_cannot_be_had(laptop, monkeypatch):
+    shutil.rmtree(laptop.folder / "wheels")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(laptop.folder))
+    refused(laptop.deploy("up"), 2, "pip could not download", "requirements-emr.txt")
+    assert laptop.mutations() == []
+
+
+def test_down_does_not_ask_for_the_raw_logs(laptop):
+    laptop.deploy("up", "--detach")
+    shutil.rmtree(laptop.folder / "raw")
+    assert laptop.deploy("up").exit_code == 2
+    assert laptop.deploy("down").exit_code == 0
 
 
 def test_an_error_is_json_too(laptop):

@@ -121,6 +121,27 @@ def _as_list(value) -> list:
     return value if isinstance(value, list) else [value]
 
 
+def test_groups_that_emr_made_without_its_tag_are_allowed_by_name(laptop):
+    ec2 = laptop.client("ec2")
+    group = ec2.create_security_group(GroupName="ElasticMapReduce-master", Description="EMR")
+    try:
+        laptop.deploy("up", "--detach")
+        ec2.create_tags(
+            Resources=[group["GroupId"]],
+            Tags=[{"Key": "for-use-with-amazon-emr-managed-policies", "Value": "true"}],
+        )
+        laptop.deploy("up", "--detach")
+    finally:
+        ec2.delete_security_group(GroupId=group["GroupId"])
+    untagged, tagged = [
+        "UseEmrSecurityGroups" in each["PolicyDocument"]
+        and group["GroupId"] in each["PolicyDocument"]
+        for each in laptop.parameters("PutRolePolicy")
+        if each["RoleName"] == "clicklake-service-us-east-1"
+    ]
+    assert (untagged, tagged) == (True, False)
+
+
 def test_every_statement_is_explained_in_the_documentation():
     page = (ROOT / "docs" / "deploy.md").read_text()
     for statement in [*policies.instance_statements(OWN), *SERVICE_STATEMENTS]:

@@ -84,7 +84,8 @@ class Deployer:
         made = self._plan()
         self._show(made)
         self._confirm("Nothing was changed.")
-        self._apply(made)
+        self._build(made)
+        self._apply(made.changes)
         cluster_id, step_id = self._start(made)
         own = {**self._where(), "cluster_id": cluster_id, "step_id": step_id}
         if self._options.detach:
@@ -180,6 +181,7 @@ class Deployer:
         """Look at everything; nothing is changed here."""
         aws, own, launch = self._aws, self.own, self._options.launch
         desired.check_release(launch.release, _pyspark_version())
+        plan.check_inputs(aws, own)
         architecture = network.architecture(aws, self.settings)
         files = package.uploads(self._config, own, architecture)
         where = network.network(aws, self.settings)
@@ -228,11 +230,14 @@ class Deployer:
         say(f"Cluster: {_machines(self.settings, self._options.launch)}.")
         say(f"Cost: {made.estimate}.")
 
-    def _apply(self, made: Plan) -> None:
-        for change in made.changes:
-            if change.kind == "wheels" and change.calls:
-                self._console.live("downloading the Python packages for the cluster")
-                package.build_wheels(made.architecture)
+    def _build(self, made: Plan) -> None:
+        """Have the wheels at hand before anything is made: a package may not be to be had."""
+        if any(change.kind == "wheels" and change.calls for change in made.changes):
+            self._console.live("downloading the Python packages for the cluster")
+            package.build_wheels(made.architecture)
+
+    def _apply(self, changes: list[Change]) -> None:
+        for change in changes:
             if change.calls:
                 self._make(change)
                 self._console.say(f"  {change.action}d {change.kind} {change.name}")

@@ -152,13 +152,7 @@ def _local_input(config: Config) -> Path | None:
     input_data = config.datalake.input_data
     if _on_s3(input_data) or all(_on_s3(folder) for folder in _sources(config).values()):
         return None
-    folder = Path(input_data.removeprefix("file://"))
-    if not folder.is_dir():
-        raise ConfigError(
-            f"dl.cfg: [DATALAKE] INPUT_DATA is {folder}, which is neither a folder of this "
-            "machine nor an s3a:// address."
-        )
-    return folder
+    return Path(input_data.removeprefix("file://"))
 
 
 def _inputs(config: Config, input_data: str) -> tuple[Place, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,32 @@ def changes(aws: Aws, own: Deployment, wanted: Iterable[Resource]) -> list[Chang
     if stops:
         raise ConflictError("\n".join(stops))
     return found
+
+
+def check_inputs(aws: Aws, own: Deployment) -> None:
+    """Raise ConfigError if there is nothing to read, before a cluster finds out.
+
+    What the user may not list is left to the cluster, whose role may.
+    """
+    if own.local_input is not None:
+        if not own.local_input.is_dir():
+            raise ConfigError(
+                f"dl.cfg: [DATALAKE] INPUT_DATA is {own.local_input}, which is neither a folder "
+                "of this machine nor an s3a:// address."
+            )
+        return
+    with suppress(AccessError):
+        if not any(_has_objects(aws, place) for place in own.inputs):
+            looked = ", ".join(place.uri() for place in own.inputs)
+            raise ConfigError(f"dl.cfg: there are no raw logs; looked at {looked}.")
+
+
+def _has_objects(aws: Aws, place: Place) -> bool:
+    request = {"Bucket": place.bucket, "Prefix": place.prefix}
+    answer = aws.find("s3", "list_objects_v2", ("NoSuchBucket",), **request, MaxKeys=1)
+    if answer is None:
+        raise ConfigError(f"dl.cfg: there is no bucket {place.bucket} to read raw logs from.")
+    return bool(answer["KeyCount"])
 
 
 def input_changes(aws: Aws, own: Deployment, *, bucket_is_there: bool) -> list[Change]:
