@@ -123,6 +123,7 @@ class Lake:
 
         `fence`: keep every run that began before this moment from committing.
         """
+        self.storage.check_writable()
         self.head = self._newest()
         self.load()
         finished = self._finish() if self.head else None

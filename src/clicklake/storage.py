@@ -76,6 +76,9 @@ class Storage(Protocol):
     def sync(self, prefix: str) -> None:
         """Bring all files below a folder to the disk."""
 
+    def check_writable(self) -> None:
+        """Raises AccessError if a folder below the root cannot be written, as far as that shows."""
+
 
 def open_storage(location: str) -> Storage:
     """The storage of a local path, `file://…`, `s3://…` or `s3a://…`."""
@@ -112,10 +115,7 @@ class LocalStorage:
     def uri(self, path: str) -> str:
         return str(self.folder / path)
 
-    def list(self, prefix: str = "") -> list[FileInfo]:
-        top = self.folder / prefix if prefix else self.folder
-        if not top.exists():
-            return []
+    def _below(self, top: Path) -> list[FileInfo]:
         found = []
         seen: set[tuple[int, int]] = set()
         for folder, names, files in os.walk(top, followlinks=True, onerror=_raise_access):
@@ -126,6 +126,11 @@ class LocalStorage:
             seen.add((here.st_dev, here.st_ino))
             found += [info for name in files if (info := self._info(Path(folder) / name))]
         return sorted(found, key=lambda info: info.path)
+
+    def list(self, prefix: str = "") -> list[FileInfo]:
+        top = self.folder / prefix if prefix else self.folder
+        with _explained(str(top)):
+            return self._below(top) if top.exists() else []
 
     def _info(self, file: Path) -> FileInfo | None:
         with suppress(FileNotFoundError):
@@ -232,6 +237,11 @@ class LocalStorage:
     def sync(self, prefix: str) -> None:
         for info in self.list(prefix):
             _sync_file(self.folder / info.path)
+
+    def check_writable(self) -> None:
+        for folder, _, _ in os.walk(self.folder, onerror=_raise_access):
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise AccessError(f"{folder}: cannot be written. Check its permissions.")
 
     def delete_tree(self, prefix: str) -> None:
         shutil.rmtree(self.folder / prefix, ignore_errors=True)
@@ -447,6 +457,9 @@ class S3Storage:
 
     def sync(self, prefix: str) -> None:
         """S3 answers only when an object is safe."""
+
+    def check_writable(self) -> None:
+        """The lease has been written; what a policy allows beside it only shows by trying."""
 
     def _call(self, path: str, call: Callable[[], T]) -> T:
         """Make a call and explain its failure."""

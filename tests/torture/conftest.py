@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import forge as forges
-import places
-import proxy as proxies
 import pytest
-import servers
 
+import forge as forges
 import hostile
 import oracle
+import places
+import proxy as proxies
+import servers
 from lakes import differences
 from test_incremental import AS_OF, _together, days
 

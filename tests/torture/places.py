@@ -13,8 +13,9 @@ import boto3
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-import servers
 from pyarrow import fs
+
+import servers
 
 BUCKET = "torture"
 TABLES = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from random import Random
 
-import places
 import pytest
 
+import places
 from conftest import Scene, full_only, needs_shim, share
 
 

@@ -1,0 +1,115 @@
+"""S3 that fails: errors, resets, cut and late answers, and answers lost after the work was done."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from random import Random
+
+import pytest
+
+import places
+from conftest import Scene, full_only, share
+from proxy import FAULTS
+from test_starts import _commits
+
+
+def _settled(scene: Scene, lake: places.Place, told: Counter[str]) -> None:
+    """A run has ended: the lake is as it was or as it should be, and the next run heals it."""
+    scene.proxy.reset()
+    state = places.by_manifest(lake)
+    assert state in (scene.before_state, scene.after)
+    told["right" if state == scene.after else "as it was"] += 1
+    scene.heals(lake)
+    assert len(_commits(lake)) == 2  # neither repeated nor forgotten
+    lake.delete()
+
+
+def test_faults_on_a_tenth_of_the_calls(s3: Scene, rng: Random) -> None:
+    told: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    requests = 0
+    for _ in range(share(50, 1)):
+        lake = s3.fresh()
+        s3.proxy.reset()
+        seeded = Random(rng.random())
+        s3.proxy.choose = lambda method, path, seeded=seeded: (
+            seeded.choice(FAULTS) if seeded.random() < 0.1 else None
+        )
+        result = s3.run(lake)
+        faults.update(s3.proxy.faults)
+        requests += s3.proxy.requests
+        told[f"exit {result.code}"] += 1
+        if result.code:
+            print(result.err.splitlines()[-1][:300])
+            assert "error: " in result.err
+            assert "Traceback" not in result.err
+        else:
+            assert places.by_manifest(lake) == s3.after
+        _settled(s3, lake, told)
+    print(dict(told), f"{requests} requests", dict(faults))
+
+
+@pytest.mark.parametrize("fault", ["lost", "lost500"])
+def test_the_answer_of_the_commit_is_lost(s3: Scene, fault: str) -> None:
+    told: Counter[str] = Counter()
+    lake = s3.fresh()
+    s3.proxy.reset()
+    s3.proxy.choose = lambda method, path: (
+        fault if method == "PUT" and "/_clicklake/log/" in path and not s3.proxy.faults else None
+    )
+    result = s3.run(lake)
+    assert s3.proxy.faults == {fault: 1}
+    assert result.code == 0, result.err
+    assert len(_commits(lake)) == 2
+    _settled(s3, lake, told)
+
+
+@full_only
+def test_the_server_is_gone_once_the_commit_is_made(s3: Scene) -> None:
+    """All answers are lost from the commit on: the run says so, the next finishes its work."""
+    told: Counter[str] = Counter()
+    lake = s3.fresh()
+    s3.proxy.reset()
+    gone = []
+
+    def choose(method: str, path: str) -> str | None:
+        if method == "PUT" and "/_clicklake/log/" in path and not gone:
+            gone.append(time.time())
+            return "lost"
+        return "reset" if gone else None
+
+    s3.proxy.choose = choose
+    result = s3.run(lake)
+    assert result.code == 1
+    assert "is not known yet" in result.err
+    assert "put right" in result.err
+    _settled(s3, lake, told)
+    assert told == {"as it was": 1}
+
+
+@full_only
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_change_fails_once(s3: Scene, fault: str) -> None:
+    """Every changing call in turn has one fault, and the run does not mind."""
+    told: Counter[str] = Counter()
+    at = 0
+    while True:
+        at += 1
+        lake = s3.fresh()
+        s3.proxy.reset()
+        count = iter(range(1, 10**6))
+
+        def choose(method: str, path: str, count=count, at=at) -> str | None:  # type: ignore
+            return fault if method not in ("GET", "HEAD") and next(count) == at else None
+
+        s3.proxy.choose = choose
+        result = s3.run(lake)
+        hit = bool(s3.proxy.faults)
+        told[f"exit {result.code}"] += 1
+        if result.code:
+            print(at, result.err.splitlines()[-1][:300])
+        _settled(s3, lake, told)
+        if not hit or at >= share(60, 3):
+            break
+    print(fault, at, dict(told))
