@@ -13,6 +13,7 @@ from typing import Any
 
 from clicklake import config, progress
 from clicklake.errors import ClicklakeError, ConfigError
+from clicklake.schemas import SOURCES
 
 INTERRUPTED = 130
 
@@ -64,6 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     verify = verbs.add_parser("verify", help="re-read the lake and prove it")
     _add_common(verify, default=argparse.SUPPRESS)
     verify.set_defaults(action=_verify)
+    again = verbs.add_parser("replay", help="bring in repaired rows")
+    _add_common(again, default=argparse.SUPPRESS)
+    again.add_argument("source", choices=SOURCES, help="whose format the files have")
+    again.add_argument("files", nargs="+", metavar="FILE", help="repaired rows")
+    again.set_defaults(action=_replay)
     forget = verbs.add_parser("forget-user", help="take a person out of the lake for good")
     _add_common(forget, default=argparse.SUPPRESS)
     forget.add_argument("name", metavar="WHO", help="a user id, an e-mail address or a visitor id")
@@ -139,6 +145,19 @@ def _verify(given: argparse.Namespace, reporter: progress.Reporter) -> int:
 
     _quieten()
     return verify.main(loaded, reporter, as_json=given.json)
+
+
+def _replay(given: argparse.Namespace, reporter: progress.Reporter) -> int:
+    loaded = _load(given, reporter)
+    from clicklake import pipeline, replay
+
+    _quieten()
+    options = pipeline.Options(engine=given.engine, as_of=given.as_of)
+    metrics = replay.run(loaded, options, given.source, given.files, reporter)
+    _finish(loaded, metrics, reporter)
+    if given.json:
+        print(json.dumps(metrics, ensure_ascii=False))
+    return 0
 
 
 def _forget(given: argparse.Namespace, reporter: progress.Reporter) -> int:

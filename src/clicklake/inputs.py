@@ -8,14 +8,19 @@ from dataclasses import dataclass, field
 
 from clicklake.config import Config
 from clicklake.errors import ConfigError, InputError
-from clicklake.lake import Ledger, LedgerFile
+from clicklake.lake import OURS, Ledger, LedgerFile
 from clicklake.schemas import SOURCES
 from clicklake.storage import FileInfo, LocalStorage, Storage, is_s3, join, open_storage
+
+REPLAYED = f"{OURS}/replay"  # below it, for each source, files that belong to its input, too
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A source's folder and its files, hidden ones left out; empty files have size 0."""
+    """A source's folder and its files, hidden ones left out; empty files have size 0.
+
+    Paths below `_clicklake/` are those of files that were replayed, and are in the lake.
+    """
 
     source: str
     storage: Storage
@@ -53,7 +58,7 @@ def folders(config: Config, known: Collection[str] = ()) -> list[Folder]:
     is_any = False
     for source, storage in roots.items():
         others = [other.root for other in (*roots.values(), output) if other is not storage]
-        files = _files(storage, others)
+        files = _files(storage, others) + tuple(output.list(f"{REPLAYED}/{source}"))
         is_there = bool(files) or (isinstance(storage, LocalStorage) and storage.folder.is_dir())
         is_any = is_any or is_there
         if is_there or source in known:

@@ -294,6 +294,7 @@ class Run:
                 work.read,
                 as_of=self.as_of,
                 multiline=self.config.sources.csv_multiline,
+                lake=self.lake.storage.root,
                 forgotten=privacy.load(self.lake.storage),
             )
             sources.reset_rows_read()

@@ -23,6 +23,7 @@ from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.types import StructType
 
 from clicklake.errors import AccessError, ClicklakeError
+from clicklake.lake import OURS
 from clicklake.parse import csv, rows
 from clicklake.parse.blocks import blocks, without_bom
 from clicklake.parse.fields import time_range
@@ -117,9 +118,13 @@ def options(
     as_of: date,
     multiline: bool = False,
     split_bytes: int = 64 << 20,
+    lake: str = "",
     forgotten: Forgotten | None = None,
 ) -> dict[str, str]:
-    """The options of a read: plain text, as both engines carry them."""
+    """The options of a read: plain text, as both engines carry them.
+
+    `lake`: the lake's root, for files that were replayed.
+    """
     return {
         "source": source,
         "root": root,
@@ -127,6 +132,7 @@ def options(
         "as_of": as_of.isoformat(),
         "multiline": str(multiline and rows.SOURCES[source].format == "csv"),
         "split_bytes": str(split_bytes),
+        "lake": lake,
         "forgotten": forgotten.to_json().decode() if forgotten else "",
     }
 
@@ -137,6 +143,7 @@ class LogReader(DataSourceReader):
     def __init__(self, given: dict[str, str]) -> None:
         self.source = given["source"]
         self.root = given["root"]
+        self.lake = given["lake"]
         self.files = [FileInfo(*info) for info in json.loads(given["files"])]
         self.as_of = date.fromisoformat(given["as_of"])
         self.multiline = given["multiline"] == "True"
@@ -144,9 +151,12 @@ class LogReader(DataSourceReader):
         self.forgotten = Forgotten.from_json(given["forgotten"]) if given["forgotten"] else None
 
     def partitions(self) -> Sequence[InputPartition]:
-        storage = open_storage(self.root)
-        splits = chain.from_iterable(self._splits(storage, info) for info in self.files)
+        splits = chain.from_iterable(self._splits(self._storage(info), info) for info in self.files)
         return [InputPartition(group) for group in _packed(splits, self.split_bytes)]
+
+    def _storage(self, info: FileInfo) -> Storage:
+        """Where a file is: below the source's folder, or one that was replayed, in the lake."""
+        return open_storage(self.lake if info.path.startswith(f"{OURS}/") else self.root)
 
     def _splits(self, storage: Storage, info: FileInfo) -> Iterator[Split]:
         whole = self.multiline or compression(info.path) or info.size <= self.split_bytes * 3 // 2
@@ -175,7 +185,7 @@ class LogReader(DataSourceReader):
 
     def _rows(self, split: Split, summary: SplitSummary) -> Iterator[pa.RecordBatch]:
         source = rows.SOURCES[self.source]
-        storage = open_storage(self.root)
+        storage = self._storage(split.file)
         stored = _Tap(storage.chunks(split.file, split.start, split.end))
         text = _decompressed(stored, split.file.path)
         layout = self._layout(storage, split) if source.names else None

@@ -1,0 +1,124 @@
+"""Repaired rows come in once, the books balance, and a rebuild knows them, too."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import lakes
+from clicklake import cli, pipeline, replay
+from clicklake.errors import InputError
+from clicklake.progress import Reporter
+
+AS_OF = date(2018, 12, 31)
+HEADER = "anonymous_user_id,url,time,browser,os,screen_resolution\n"
+GOOD = "a,https://x/1,1522576800,C,L,\n"
+BAD = "a,https://x/2,soon,C,L,\n"
+MENDED = "a,https://x/2,1522576860,C,L,\n"
+
+
+@pytest.fixture
+def places(sail, tmp_path):
+    """Raw clicks with a bad row, and the lake of them."""
+    source, lake = tmp_path / "in", tmp_path / "lake"
+    (source / "Clickstream").mkdir(parents=True)
+    (source / "Clickstream" / "raw.csv").write_text(HEADER + GOOD + BAD)
+    lakes.run(sail, source, lake, AS_OF)
+    return source, lake
+
+
+@pytest.fixture
+def mended(tmp_path) -> Path:
+    file = tmp_path / "mended.csv.gz"
+    file.write_bytes(gzip.compress((HEADER + MENDED).encode()))
+    return file
+
+
+@pytest.fixture
+def replayed(sail, monkeypatch):
+    """Replay with the running engine."""
+    inner = pipeline.run
+    monkeypatch.setattr(
+        replay.pipeline, "run", lambda c, o, r, running=sail: inner(c, o, r, running)
+    )
+
+    def run(source: Path, lake: Path, *files: Path, kind: str = "clickstream", **changes) -> dict:
+        options = pipeline.Options("sail", AS_OF, publish=False)
+        quiet = Reporter(Console(file=io.StringIO()))
+        settings = lakes.configuration(source, lake, **changes)
+        return replay.run(settings, options, kind, [str(file) for file in files], quiet)
+
+    return run
+
+
+def urls(lake: Path) -> list[str]:
+    return sorted(row["url"] for row in lakes._rows(lake, "clickstream"))
+
+
+def test_a_repaired_row_comes_in_once_however_often_it_is_replayed(places, mended, replayed):
+    source, lake = places
+    first = replayed(source, lake, mended)["books"]["clickstream"]
+    assert first == {"read": 1, "kept": 1, "duplicate": 0, "filtered": 0, "quarantined": 0}
+    assert urls(lake) == ["https://x/1", "https://x/2"]
+    assert mended.exists()
+    again = replayed(source, lake, mended)["books"]["clickstream"]
+    assert again == {"read": 1, "kept": 0, "duplicate": 1, "filtered": 0, "quarantined": 0}
+    assert urls(lake) == ["https://x/1", "https://x/2"]
+
+
+def test_a_mended_raw_file_and_a_replayed_one_bring_a_row_in_once(places, mended, replayed, sail):
+    source, lake = places
+    replayed(source, lake, mended)
+    (source / "Clickstream" / "raw.csv").write_text(HEADER + GOOD + MENDED)
+    lakes.run(sail, source, lake, AS_OF)
+    assert urls(lake) == ["https://x/1", "https://x/2"]
+    assert lakes.quarantine(lake) == []
+
+
+def test_a_rebuild_reads_replayed_files_again(places, mended, replayed, sail):
+    source, lake = places
+    replayed(source, lake, mended)
+    books = lakes.run(sail, source, lake, AS_OF, rebuild=True)["books"]["clickstream"]
+    assert books == {"read": 3, "kept": 2, "duplicate": 0, "filtered": 0, "quarantined": 1}
+    assert urls(lake) == ["https://x/1", "https://x/2"]
+
+
+def test_what_is_bad_still_is_quarantined_with_its_place(places, tmp_path, replayed):
+    source, lake = places
+    (tmp_path / "half.csv").write_text(HEADER + MENDED + BAD)
+    books = replayed(source, lake, tmp_path / "half.csv")["books"]["clickstream"]
+    assert books == {"read": 2, "kept": 1, "duplicate": 0, "filtered": 0, "quarantined": 1}
+    place = next(file for _, file, *_ in lakes.quarantine(lake) if "replay" in file)
+    assert place.startswith("_clicklake/replay/clickstream/")
+    assert place.endswith("-half.csv")
+
+
+def test_a_file_that_the_run_refuses_is_not_kept(places, tmp_path, replayed):
+    source, lake = places
+    (tmp_path / "bad.csv").write_text(HEADER + BAD)
+    with pytest.raises(InputError, match="Nothing was published"):
+        replayed(source, lake, tmp_path / "bad.csv", max_bad_ratio=0.1)
+    assert list((lake / "_clicklake").glob("replay/*/*")) == []
+    assert urls(lake) == ["https://x/1"]
+
+
+def test_a_source_without_raw_files_takes_replayed_ones(places, tmp_path, replayed):
+    source, lake = places
+    view = {"ts": "2018-04-01T10:00:00Z", "url": "/", "environment": "production", "user_id": 1}
+    (tmp_path / "views.json").write_text(json.dumps(view) + "\n")
+    books = replayed(source, lake, tmp_path / "views.json", kind="page_views")["books"]
+    assert books["page_views"]["kept"] == 1
+
+
+def test_the_command_line_tells_of_a_file_that_is_not_there(places, tmp_path, capsys):
+    source, lake = places
+    arguments = ["--input", str(source), "--output", str(lake)]
+    absent = str(tmp_path / "absent.csv")
+    assert cli.main(["replay", "clickstream", absent, *arguments]) == 4
+    assert "there is no such file" in capsys.readouterr().err
