@@ -11,6 +11,8 @@ aws s3 cp --only-show-errors "$1" "$home/wheels.tar"
 aws s3 cp --only-show-errors "$2" "$home/dl.cfg"
 tar -xf "$home/wheels.tar" -C "$home"
 
+# Amazon Linux's packages are on S3 as well.
+command -v python3.11 >/dev/null || sudo dnf install --quiet --assumeyes python3.11
 python3.11 -m venv "$home/venv"
 "$home/venv/bin/pip" install --quiet --disable-pip-version-check --no-index --no-deps \
     --find-links "$home/wheels" --requirement "$home/wheels/requirements.txt"

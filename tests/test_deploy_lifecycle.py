@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import sys
 
 from aws_laptop import REGION, TO_COMPLETED, now
 from aws_server import ACCOUNT
@@ -247,6 +249,34 @@ def test_data_is_deleted_only_by_its_name(laptop):
         assert refused.exit_code == 2
         assert f"--yes {LAKE}" in refused.err
     assert in_the_account(laptop) == before
+
+
+class Terminal(io.StringIO):
+    """A keyboard on which these lines are typed."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_up_and_down_ask_first(laptop, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Terminal("\n"))
+    refused = laptop.deploy("up", "--detach")
+    assert refused.exit_code == 130
+    assert "Nothing was changed" in refused.err
+    assert laptop.mutations() == []
+
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    assert laptop.deploy("up", "--detach").exit_code == 0
+    laptop.sent.clear()
+    monkeypatch.setattr(sys, "stdin", Terminal("no\n"))
+    assert laptop.deploy("down").exit_code == 130
+    assert laptop.mutations() == []
+    monkeypatch.setattr(sys, "stdin", Terminal(f"{CODE}\n"))
+    assert laptop.deploy("down", "--delete-data").exit_code == 2
+    assert laptop.mutations() == []
+    monkeypatch.setattr(sys, "stdin", Terminal(f"{LAKE}\ny\n"))
+    assert laptop.deploy("down", "--delete-data").exit_code == 0
+    assert in_the_account(laptop)["buckets"] == []
 
 
 def test_what_is_not_ours_is_used_but_never_changed_or_deleted(laptop):

@@ -155,7 +155,7 @@ def _lifecycle(own: Deployment, *, logs: bool) -> list[dict[str, Any]]:
     abandoned = {
         "ID": "abandoned-uploads",
         "Status": "Enabled",
-        "Filter": {"Prefix": ""},
+        "Filter": {},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": ABANDONED_UPLOAD_DAYS},
     }
     old_logs = {
