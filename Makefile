@@ -34,6 +34,12 @@ test-all: test  ## everything that runs on this machine
 	$(BIN)/python -m pytest -m "slow and not spark"
 	$(BIN)/python -m pytest -m "slow and spark"
 
+# COUNT: random moments at which runs are killed; the other random tests scale with it.
+SEED ?= 1
+COUNT ?= 200
+torture: .venv/dev  ## kill, starve, confuse and attack the job for an hour or two (SEED=, COUNT=)
+	TORTURE_SEED=$(SEED) TORTURE_COUNT=$(COUNT) $(BIN)/python -m pytest -s tests/torture tests/test_parse_fuzz.py
+
 lint: .venv/dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
