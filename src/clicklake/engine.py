@@ -6,8 +6,10 @@ Sail speaks the Spark Connect protocol and is the default on one machine; Spark 
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -30,6 +32,12 @@ _HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.2"
 _SDK = "2.29.52"
 # hadoop-aws depends on the whole AWS SDK (640 MB); these parts are what s3a uses.
 _SDK_PARTS = ("s3", "s3-transfer-manager", "sts", "apache-client", "netty-nio-client")
+
+# The 640 MB bundle, and what Spark itself has.
+_NOT_NEEDED = (
+    "software.amazon.awssdk:bundle,commons-logging:commons-logging,commons-codec:commons-codec,"
+    "org.slf4j:slf4j-api"
+)
 
 
 @dataclass
@@ -64,6 +72,7 @@ def use_keys(aws: Aws) -> None:
     if not aws.aws_access_key_id:
         return
     folder = Path(tempfile.mkdtemp(prefix="clicklake-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     file = folder / "credentials"
     file.touch(mode=0o600)
     file.write_text(
@@ -191,7 +200,7 @@ def _s3a_settings() -> dict[str, str]:
     parts = ",".join(f"software.amazon.awssdk:{part}:{_SDK}" for part in _SDK_PARTS)
     settings = {
         "spark.jars.packages": f"{_HADOOP_AWS},{parts}",
-        "spark.jars.excludes": "software.amazon.awssdk:bundle",
+        "spark.jars.excludes": _NOT_NEEDED,
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         "spark.hadoop.fs.s3a.aws.credentials.provider": (
             "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
