@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
 
 from clicklake.recommend.als import fit_als
 from clicklake.recommend.lists import reasons, top_lists
@@ -20,6 +21,13 @@ from clicklake.recommend.models import (
     fit_rp3beta,
 )
 from clicklake.recommend.scores import ExactScores, best
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """As in the job: threads of BLAS would make small tasks slow."""
+    with threadpool_limits(1):
+        yield
 
 
 def views(*histories: list[int], pages: int) -> csr_matrix:

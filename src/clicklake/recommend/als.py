@@ -19,6 +19,8 @@ from clicklake.recommend.scores import FactorScores, Scores
 
 # Floats gathered at once; bounds the memory of one step.
 _CHUNK = 2_000_000
+# With fewer pairs, handing work to threads takes longer than the work.
+_WORTH_THREADS = 100_000
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ def fit_als(
     transposed = weights.T.tocsr()
     pages = Side.of(start, alpha0, ridge)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
+        run = pool.map if weights.nnz > _WORTH_THREADS else map
         for _ in range(iterations):
-            users = Side.of(pages.solve(weights, pool.map), alpha0, ridge)
-            pages = Side.of(users.solve(transposed, pool.map), alpha0, ridge)
+            users = Side.of(pages.solve(weights, run), alpha0, ridge)
+            pages = Side.of(users.solve(transposed, run), alpha0, ridge)
     return Als(pages)

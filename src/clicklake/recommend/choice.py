@@ -156,7 +156,7 @@ def _remembered(
 ) -> Spec | None:
     if not previous or data.views.nnz < _REMEMBERED_PAIRS:
         return None
-    if previous["version"] != _VERSION or previous["settings"] != _key(settings):
+    if previous.get("version") != _VERSION or previous.get("settings") != _key(settings):
         return None
     now, then = _extent(data), previous["shape"]
     ratios = [max(now[name], then[name]) / max(min(now[name], then[name]), 1) for name in now]

@@ -55,22 +55,28 @@ class Quality:
 
 
 def measure(model: Model, histories: csr_matrix, hidden: csr_matrix) -> Quality:
-    """Compare each user's list of 20 with its hidden pages.
+    """Compare the lists that `model` makes with the hidden pages.
 
     `histories` holds the weights of the pages that are left, `hidden` the hidden ones, one
     row for each user in both. Users without hidden pages are left out.
     """
     users = np.flatnonzero(np.diff(hidden.indptr))
     lists = top_lists(model, histories[users], max(LENGTHS))
-    support = np.bincount(histories.indices, minlength=histories.shape[1])
+    return compare(lists, hidden[users], histories)
+
+
+def compare(lists: Lists, hidden: csr_matrix, histories: csr_matrix) -> Quality:
+    """The quality of lists of 20, given the hidden pages of their users."""
+    n_users, n_pages = histories.shape
+    support = np.bincount(histories.indices, minlength=n_pages)
     first = lists.pages[:, : LENGTHS[0]]
     shown = first[first >= 0]
     return Quality(
-        values=_values(lists, hidden[users]),
-        coverage=len(np.unique(shown)) / histories.shape[1],
-        popularity=float(support[shown].mean() / histories.shape[0]) if len(shown) else 0.0,
+        values=_values(lists, hidden),
+        coverage=len(np.unique(shown)) / n_pages,
+        popularity=float(support[shown].mean() / n_users) if len(shown) else 0.0,
         popular_fill=float(1 - lists.from_model[:, : LENGTHS[0]].mean()),
-        top_score=float(lists.scores[lists.from_model[:, 0], 0].sum() / len(users)),
+        top_score=float(lists.scores[lists.from_model[:, 0], 0].sum() / len(lists.pages)),
     )
 
 

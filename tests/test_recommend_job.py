@@ -1,0 +1,226 @@
+"""`page_recommendations` from the lake's tables, on both engines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from clicklake.config import Recommend
+from clicklake.recommend import bundle, recommend
+from clicklake.recommend.interactions import Weighting
+from clicklake.recommend.models import ItemToItem
+from clicklake.schemas import PAGE_RECOMMENDATIONS, TIMESTAMP, USER_PAGE_VIEWS
+
+SETTINGS = Recommend(tune_seconds=1)
+START = 1_500_000_000_000_000
+
+
+def user_page_views(*rows: tuple[int, str], **columns: list) -> pa.Table:
+    """Rows of user and url; the other columns are given whole, or are as simple as can be."""
+    users, urls = zip(*rows, strict=True)
+    usual = {
+        "user_id": pa.array(users, pa.int64()),
+        "email": pa.array([f"user{user}@example.com" for user in users]),
+        "url": pa.array(urls),
+        "count": pa.array(columns.get("count", [1] * len(rows)), pa.int64()),
+        "last_viewed": pa.array([START + at for at in range(len(rows))], TIMESTAMP),
+    }
+    return pa.table(usual).select(USER_PAGE_VIEWS.columns)
+
+
+def users(*ids: int) -> pa.Table:
+    return pa.table({"user_id": list(ids), "email": [f"user{user}@example.com" for user in ids]})
+
+
+def run(engine, views: pa.Table, known: pa.Table, scratch: Path, partitions: int = 0, **settings):
+    """The table, sorted by its key, and the report."""
+    session = engine.session
+    frame = session.createDataFrame(views.to_pandas(), USER_PAGE_VIEWS_SQL)
+    if partitions:
+        frame = frame.repartition(partitions)
+    people = session.createDataFrame(known.to_pandas(), "user_id bigint, email string")
+    chosen = Recommend(**{"tune_seconds": 1, **settings})
+    result = recommend(session, frame, people, chosen, None, scratch)
+    table = result.table.toArrow().combine_chunks()
+    table = table.sort_by([(name, "ascending") for name in PAGE_RECOMMENDATIONS.key])
+    json.dumps([result.report, result.choice])
+    return table, result.report
+
+
+USER_PAGE_VIEWS_SQL = (
+    "user_id bigint, email string, url string, count bigint, last_viewed timestamp"
+)
+
+
+def lists(table: pa.Table) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for row in table.to_pylist():
+        found.setdefault(row["user_id"], []).append(row["recommended_url"])
+    return found
+
+
+def shops(n_users: int = 120) -> pa.Table:
+    """Users of two shops, who spell their pages in several ways."""
+    rng = np.random.default_rng(4)
+    rows = []
+    for user in range(n_users):
+        for page in rng.choice(12, size=rng.integers(1, 9), replace=False):
+            shop = "Shop.example" if page % 4 else "shop.example:80"
+            ending = ("", "/", "#top", "?utm_source=mail")[rng.integers(4)]
+            rows.append((user, f"http://{shop}/{user % 2}/page-{page}{ending}"))
+    return user_page_views(*rows)
+
+
+def spelling(url: str) -> str:
+    """The test's own idea of which pages of `shops` are the same."""
+    path = url.split("/", 3)[3]
+    return path.split("#")[0].split("?")[0].rstrip("/")
+
+
+@pytest.fixture(scope="module")
+def shop_table(sail, tmp_path_factory):
+    known = users(*range(120), 900)
+    return run(sail, shops(), known, tmp_path_factory.mktemp("scratch"))
+
+
+def test_the_table_is_as_it_is_declared(shop_table):
+    table, _ = shop_table
+    assert table.schema.names == PAGE_RECOMMENDATIONS.columns
+    for field in PAGE_RECOMMENDATIONS.schema:
+        assert table.schema.field(field.name).type == field.type
+        if not field.nullable:
+            assert table.column(field.name).null_count == 0
+
+
+def test_every_user_gets_three_pages_that_it_has_not_seen_under_any_spelling(shop_table):
+    table, _ = shop_table
+    seen: dict[int, set[str]] = {}
+    for row in shops().to_pylist():
+        seen.setdefault(row["user_id"], set()).add(spelling(row["url"]))
+    found = lists(table)
+    assert sorted(found) == [*range(120), 900]
+    for user, urls in found.items():
+        pages = {spelling(url) for url in urls}
+        assert len(pages) == len(urls) == 3
+        assert not pages & seen.get(user, set())
+
+
+def test_recommendations_stay_in_the_users_shop(shop_table):
+    table, report = shop_table
+    rows = [row for row in table.to_pylist() if row["source"] != "popular"]
+    assert len(rows) > 300
+    own = [spelling(row["recommended_url"])[0] == str(row["user_id"] % 2) for row in rows]
+    assert np.mean(own) > 0.95
+    assert report["quality"]["ndcg@3"]["mean"] > report["popularity"]["ndcg@3"]["mean"]
+
+
+def test_the_reason_is_a_page_of_the_user(shop_table):
+    table, _ = shop_table
+    seen = {(row["user_id"], spelling(row["url"])) for row in shops().to_pylist()}
+    for row in table.to_pylist():
+        if row["source"] == "popular":
+            assert row["because_url"] is None
+        elif row["because_url"]:
+            assert (row["user_id"], spelling(row["because_url"])) in seen
+
+
+def test_a_user_without_views_gets_popular_pages(shop_table):
+    table, _ = shop_table
+    rows = [row for row in table.to_pylist() if row["user_id"] == 900]
+    assert [row["source"] for row in rows] == ["popular"] * 3
+    assert rows[0]["email"] == "user900@example.com"
+    viewers: dict[str, set[int]] = {}
+    for row in shops().to_pylist():
+        viewers.setdefault(spelling(row["url"]), set()).add(row["user_id"])
+    most = sorted((len(people) for people in viewers.values()), reverse=True)[:3]
+    assert [len(viewers[spelling(row["recommended_url"])]) for row in rows] == most
+
+
+def test_the_table_is_the_same_bytes_however_the_rows_are_spread(sail, shop_table, tmp_path):
+    expected = digest(shop_table[0])
+    for partitions in (1, 5):
+        scratch = tmp_path / str(partitions)
+        scratch.mkdir()
+        table, _ = run(sail, shops(), users(*range(120), 900), scratch, partitions)
+        assert digest(table) == expected
+
+
+@pytest.mark.spark
+def test_both_engines_make_the_same_table(spark, shop_table, tmp_path):
+    table, _ = run(spark, shops(), users(*range(120), 900), tmp_path, 3)
+    assert digest(table) == digest(shop_table[0])
+
+
+def digest(table: pa.Table) -> str:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema.remove_metadata()) as writer:
+        writer.write_table(table.combine_chunks())
+    return hashlib.sha256(sink.getvalue()).hexdigest()
+
+
+def test_the_commonest_spelling_is_shown(sail, tmp_path):
+    views = user_page_views(
+        (1, "/a/"), (2, "/a"), (3, "/a"), (1, "/b"), (2, "/b?utm_source=x"), count=[2, 1, 2, 1, 1]
+    )
+    table, _ = run(sail, views, users(9), tmp_path)
+    assert lists(table)[9] == ["/a", "/b"]
+
+
+def test_equally_popular_pages_are_in_order_of_their_urls(sail, tmp_path):
+    views = user_page_views((1, "/c"), (2, "/b"), (3, "/a"), (4, "/d"))
+    table, _ = run(sail, views, users(9), tmp_path)
+    assert lists(table)[9] == ["/a", "/b", "/c"]
+
+
+def test_a_viewer_who_is_no_known_user_gets_a_list_without_email(sail, tmp_path):
+    table, report = run(sail, user_page_views((1, "/a"), (2, "/b")), users(2), tmp_path)
+    assert lists(table) == {1: ["/b"], 2: ["/a"]}
+    assert table.column("email").to_pylist() == [None, "user2@example.com"]
+    assert report["model"] == "popular"
+
+
+def test_rare_pages_are_left_out_of_a_large_catalogue(sail, tmp_path, monkeypatch):
+    monkeypatch.setattr("clicklake.recommend.job._SMALL_CATALOGUE", 2)
+    views = user_page_views((1, "/a"), (2, "/a"), (1, "/b"), (2, "/b"), (1, "/rare"))
+    table, report = run(sail, views, users(9), tmp_path)
+    assert lists(table) == {9: ["/a", "/b"]}
+    assert report["pages"] == 2
+
+
+def test_no_page_views_make_no_recommendations(sail, tmp_path):
+    nothing = user_page_views((1, "/a")).slice(0, 0)
+    table, report = run(sail, nothing, users(1), tmp_path)
+    assert table.num_rows == 0
+    assert report["warnings"]
+
+
+def test_a_part_of_the_users_is_fitted_where_all_are_too_many(sail, tmp_path):
+    table, report = run(
+        sail, shops(), users(*range(120)), tmp_path, max_fit_pairs=300, model="ease"
+    )
+    assert 100 < report["fitted_pairs"] < report["pairs"]
+    assert len(lists(table)) == 120
+
+
+def test_a_bundle_comes_back_as_it_was(tmp_path):
+    similar = np.arange(9, dtype=np.float32).reshape(3, 3)
+    keys = np.array([-5, 2, 7])
+    given = bundle.Bundle(
+        ItemToItem("ease", similar),
+        Weighting("log", 5),
+        keys,
+        np.array([2, 0, 1], dtype=np.int32),
+        pa.array(["/a", "/é", "/c"]),
+    )
+    given.save(tmp_path / "b")
+    found = bundle.load(str(tmp_path / "b"))
+    assert found.model.similar.tolist() == similar.tolist()
+    assert not found.model.similar.flags.writeable, "it is the file, not a copy"
+    assert (found.keys.tolist(), found.numbers.tolist()) == ([-5, 2, 7], [2, 0, 1])
+    assert found.urls.to_pylist() == ["/a", "/é", "/c"]
+    assert found.weighting == given.weighting
