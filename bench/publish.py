@@ -44,6 +44,7 @@ from publish_support import Destination, environment
 TABLE = USER_PAGE_VIEWS
 INDEXES = ("user_id", "email", "url")
 GROUP = 1_000_000
+PARTS = ("copy", "reader", "kill")
 LOOK = "select min(count), max(count), count(*) from user_page_views"
 
 
@@ -168,7 +169,8 @@ class Bench:
         print(
             f"  {kind:<11}{lake.count:>11,} rows: {first['seconds']:.1f} s, over an old run with a "
             f"reader {second['seconds']:.1f} s, peak {second['peak_mb']} MB, "
-            f"file {sum(sizes) >> 20} MB; {len(reader.looks)} looks, {len(odd)} mixed or empty"
+            f"file {sum(sizes) >> 20} MB; {len(reader.looks)} looks, {len(odd)} mixed or empty",
+            flush=True,
         )
 
     def killed(self, kills: int, rows: int, kind: str, url: str) -> None:
@@ -189,7 +191,8 @@ class Bench:
         odd = [look for look in reader.looks if not is_whole(look, lake.count)]
         print(
             f"  {kind:<11}{unfinished} of {kills} died before their end; "
-            f"{len(reader.looks)} looks, {len(odd)} mixed or empty"
+            f"{len(reader.looks)} looks, {len(odd)} mixed or empty",
+            flush=True,
         )
 
 
@@ -259,6 +262,7 @@ def main() -> None:
     parser.add_argument("--sqlite-rows", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--kill-rows", type=int, default=300_000)
     given = parser.parse_args()
     os.environ["PGPASSWORD"] = postgres.PASSWORD
@@ -266,15 +270,18 @@ def main() -> None:
         bench = Bench(Path(folder))
         urls = {kind: f"{kind}:///{folder}/{kind}.db" for kind in ("duckdb", "sqlite")}
         urls["postgresql"] = url
-        print(f"PostgreSQL, {given.rows:,} rows", flush=True)
-        bench.beside_copy(given.rows, given.repeat, url)
-        print("A run replaces another one under a reader", flush=True)
-        for kind, each in urls.items():
-            rows = given.sqlite_rows if kind == "sqlite" else given.rows
-            bench.with_a_reader(rows, kind, each)
-        print(f"Publishers of {given.kill_rows:,} rows killed", flush=True)
-        for kind, each in urls.items():
-            bench.killed(given.kills, given.kill_rows, kind, each)
+        if "copy" in given.parts:
+            print(f"PostgreSQL, {given.rows:,} rows", flush=True)
+            bench.beside_copy(given.rows, given.repeat, url)
+        if "reader" in given.parts:
+            print("A run replaces another one under a reader", flush=True)
+            for kind, each in urls.items():
+                rows = given.sqlite_rows if kind == "sqlite" else given.rows
+                bench.with_a_reader(rows, kind, each)
+        if "kill" in given.parts:
+            print(f"Publishers of {given.kill_rows:,} rows killed", flush=True)
+            for kind, each in urls.items():
+                bench.killed(given.kills, given.kill_rows, kind, each)
 
 
 if __name__ == "__main__":

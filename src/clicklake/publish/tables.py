@@ -20,7 +20,7 @@ from clicklake.sql import Snapshot
 from clicklake.storage import THREADS, Storage
 
 BATCH_ROWS = 1 << 16
-MEMORY_MB = 1024  # what DuckDB may take, for daily_traffic and for its file
+MEMORY_MB = 512  # what DuckDB may take, for daily_traffic and for its file
 MARK = "Published by clicklake"  # the comment on every table and view that is ours to replace
 
 DAILY_TRAFFIC = pa.schema(
