@@ -48,19 +48,33 @@ def fields(files: list[str], names: list[str]) -> pl.LazyFrame:
     """The fields of the CSV lines that have as many as there are names."""
     line, count = pl.col("line"), len(names)
     has_quotes = line.str.contains('"', literal=True)
-    plain = pl.when(~has_quotes).then(line).str.split_exact(",", count)
-    pattern = ",".join([r'(?:"((?:[^"]|"")*)"|([^",][^,]*|))'] * count)
-    quoted = pl.when(has_quotes).then(line).str.extract_groups(f"^{pattern}$")
-    split = lines(files).select(plain=plain, quoted=quoted)
-    field = {
-        name: pl.coalesce(
-            pl.col("plain").struct.field(f"field_{at}"),
-            pl.col("quoted").struct[2 * at].str.replace_all('""', '"', literal=True),
-            pl.col("quoted").struct[2 * at + 1],
-        )
-        for at, name in enumerate(names)
-    }
-    return split.filter(pl.col("plain").struct.field(f"field_{count}").is_null()).select(**field)
+    plain = (
+        lines(files)
+        .filter(~has_quotes)
+        .select(line.str.split_exact(",", count))
+        .unnest("line")
+        .filter(pl.col(f"field_{count}").is_null())
+        .select(pl.col(f"field_{at}").alias(name) for at, name in enumerate(names))
+    )
+    pattern = ",".join([r'("(?:[^"]|"")*"|[^",][^,]*|)'] * count)
+    quoted = (
+        lines(files)
+        .filter(has_quotes)
+        .select(line.str.extract_groups(f"^{pattern}$"))
+        .unnest("line")
+        .select(unquoted(str(at)).alias(name) for at, name in enumerate(names, 1))
+    )
+    return pl.concat([plain, quoted])
+
+
+def unquoted(name: str) -> pl.Expr:
+    field = pl.col(name)
+    content = field.str.strip_prefix('"').str.strip_suffix('"')
+    return (
+        pl.when(field.str.starts_with('"'))
+        .then(content.str.replace_all('""', '"', literal=True))
+        .otherwise(field)
+    )
 
 
 def text(field: str | pl.Expr) -> pl.Expr:
