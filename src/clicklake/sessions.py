@@ -6,6 +6,7 @@ both engines spend more on a million small window partitions than on the rows in
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
@@ -19,6 +20,7 @@ BUCKETS = 16
 # A visitor's events are ordered by the rules' order; equal keys are neighbours in it.
 _ORDER = ("anonymous_user_id", "time", "url", "browser", "os", "screen_resolution")
 _MINUTE = 60
+_PLACE = Decimal(10**18)  # above every time in microseconds
 _DIGITS = 20  # of a time in microseconds, with room to spare
 
 # The path of a URL, as `parse.urls` takes it (RFC 3986, appendix B).
@@ -49,7 +51,9 @@ def label(
         _session_opening(ordered, gap_minutes).alias("_opening"),
     )
     so_far = ordered.rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    started = marked.select("*", F.last("_opening", ignorenulls=True).over(so_far).alias("_start"))
+    opening = F.max("_opening").over(so_far)
+    start = F.timestamp_micros((opening % _PLACE).cast("bigint"))
+    started = marked.select("*", start.alias("_start"))
     own = started.where(~F.col("_repeats") & F.col("_started_at").isNull())
     return _with_speed(own, fast).select(*_clickstream_columns())
 
@@ -83,11 +87,17 @@ def _repeats(ordered: WindowSpec) -> Column:
 
 
 def _session_opening(ordered: WindowSpec, gap_minutes: int) -> Column:
-    """The start of the session that begins, or is carried on, with the event; null otherwise."""
+    """The start of the session that begins, or is carried on, with the event; null otherwise.
+
+    The row's number stands before the microseconds, so that the latest is the greatest so far:
+    a running maximum costs the same for every row, which `last(ignorenulls)` does not.
+    """
     same_visitor = F.col("anonymous_user_id").eqNullSafe(F.lag("anonymous_user_id").over(ordered))
     pause = F.unix_micros("time") - F.unix_micros(F.lag("time").over(ordered))
     opens = ~same_visitor | F.coalesce(pause > gap_minutes * _MINUTE * 1_000_000, F.lit(True))
-    return F.when(F.col("_started_at").isNotNull(), F.col("_started_at")).when(opens, F.col("time"))
+    start = F.coalesce(F.col("_started_at"), F.when(opens, F.col("time")))
+    number = F.row_number().over(ordered).cast("decimal(12,0)")
+    return number * F.lit(_PLACE) + F.unix_micros(start).cast("decimal(19,0)")
 
 
 def _with_speed(events: DataFrame, fast: DataFrame | None) -> DataFrame:
