@@ -40,6 +40,9 @@ COUNT ?= 200
 torture: .venv/dev  ## kill, starve, confuse and attack the job for an hour or two (SEED=, COUNT=)
 	TORTURE_SEED=$(SEED) TORTURE_COUNT=$(COUNT) $(BIN)/python -m pytest -s tests/torture tests/test_parse_fuzz.py
 
+bench: .venv/dev  ## measure the job beside DuckDB and Polars (bench/README.md has more)
+	$(BIN)/python bench/run.py
+
 lint: .venv/dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,4 +58,4 @@ notebook: .venv/dev  ## open the notebook on the lake (make etl first)
 clean:  ## remove what was built, not the lake
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help notebook etl test test-all lint format clean
+.PHONY: help notebook etl test test-all bench torture lint format clean
