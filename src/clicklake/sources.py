@@ -247,7 +247,7 @@ class LogReader(DataSourceReader):
         for block in blocks(without_bom(text)):
             for line in io.BytesIO(block):
                 end += len(line)
-                record = line.removesuffix(b"\n").removesuffix(b"\r")
+                record = _without_end(line)
                 if not is_blank(record):
                     try:
                         return _Header(*csv.header(record, source.names), end)
@@ -364,12 +364,17 @@ def _with_final(items: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
         yield previous, True
 
 
+def _without_end(line: bytes) -> bytes:
+    """A line without LF or CR LF; a CR that no LF follows belongs to the line."""
+    return line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
+
+
 def _without_header(block: bytes) -> tuple[bytes, int, bool]:
     """A block without its blank lines and header at its start; how many lines went; if found."""
     at = lines = 0
     while at < len(block):
         end = block.find(b"\n", at) + 1 or len(block)
-        record = block[at:end].removesuffix(b"\n").removesuffix(b"\r")
+        record = _without_end(block[at:end])
         at, lines = end, lines + 1
         if not is_blank(record):
             return block[at:], lines, True

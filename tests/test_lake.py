@@ -1,0 +1,148 @@
+"""The lake's log: what is committed stays, what was paused is refused, what was cut off is done."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from clicklake.errors import AccessError, LeaseHeldError
+from clicklake.lake import STAGING, Change, Lake, LiveFile, Manifest, snapshot
+from clicklake.storage import LocalStorage, S3Storage
+
+
+class CrashError(BaseException):
+    """The process has ended here."""
+
+
+def _change(lake: Lake, run: str, removes: tuple[str, ...] = ()) -> Change:
+    """A commit of one file, which is staged first."""
+    staged, live = f"{STAGING}/{run}/users/x.parquet", f"users/{run}.parquet"
+    lake.storage.write(staged, run.encode())
+    kept = [file for file in lake.manifest.files("users") if file.path not in removes]
+    tables = {"users": (*kept, LiveFile(live, 1, len(run)))}
+    manifest = Manifest(run, lake.head + 1, {}, tables)
+    return Change(manifest, {}, [(staged, live)], list(removes), {})
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(tmp_path)
+
+
+def _opened(storage: LocalStorage, **how: bool) -> Lake:
+    lake = Lake(storage)
+    lake.open(**how)
+    return lake
+
+
+def _files(storage: LocalStorage) -> list[str]:
+    return [info.path for info in storage.list("users")]
+
+
+def _committed(storage: LocalStorage, run: str, removes: tuple[str, ...] = ()) -> None:
+    lake = _opened(storage)
+    lake.commit(_change(lake, run, removes))
+
+
+def test_a_commit_replaces_files(storage: LocalStorage) -> None:
+    _committed(storage, "one")
+    _committed(storage, "two", ("users/one.parquet",))
+    assert _files(storage) == ["users/two.parquet"]
+    assert snapshot(storage).run_id == "two"
+    assert storage.list(STAGING) == []
+
+
+@pytest.mark.parametrize("method", ["move", "delete", "delete_tree"])
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_commit_that_was_cut_off_is_finished(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, method: str, call: int
+) -> None:
+    _committed(storage, "one")
+    lake = _opened(storage)
+    change = _change(lake, "two", ("users/one.parquet",))
+    real, count = getattr(LocalStorage, method), iter(range(1, 100))
+
+    def dies(self: LocalStorage, *given: object) -> None:
+        if next(count) == call:
+            raise CrashError
+        real(self, *given)
+
+    with monkeypatch.context() as patch, suppress(CrashError):
+        patch.setattr(LocalStorage, method, dies)
+        lake.commit(change)
+    _opened(storage)
+    assert _files(storage) == ["users/two.parquet"]
+    assert snapshot(storage).run_id == "two"
+    assert storage.list(STAGING) == []
+
+
+def test_a_run_that_was_paused_before_another_committed_is_refused(storage: LocalStorage) -> None:
+    paused = _opened(storage)
+    _committed(storage, "other")
+    with pytest.raises(LeaseHeldError, match="another run has changed this lake"):
+        paused.commit(_change(paused, "paused"))
+    assert _files(storage) == ["users/other.parquet"]
+    with pytest.raises(LeaseHeldError):
+        paused.refuse_if_overtaken()
+
+
+def test_a_takeover_alone_keeps_a_paused_run_from_committing(storage: LocalStorage) -> None:
+    paused = _opened(storage)
+    _opened(storage, fence=True)
+    with pytest.raises(LeaseHeldError):
+        paused.commit(_change(paused, "paused"))
+    assert _files(storage) == []
+
+
+def test_two_fences_of_one_number_are_told_apart(storage: LocalStorage) -> None:
+    """What was staged is swept by one of two, never by one after the other has begun to stage."""
+    storage.write(f"{STAGING}/dead/x", b"")
+    second = Lake(storage)
+    second.head = second._newest()
+    _opened(storage)
+    with pytest.raises(LeaseHeldError):
+        second._sweep(fence=True)
+
+
+def test_a_sweep_spares_what_is_staged_after_its_fence(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweeper falls asleep between its fence and its deletes; the next run has staged."""
+    storage.write(f"{STAGING}/dead/x", b"")
+    real = Lake._apply
+
+    def sleeps(self: Lake, entry: dict) -> None:
+        real(self, entry)
+        storage.write(f"{STAGING}/alive/x", b"")
+
+    monkeypatch.setattr(Lake, "_apply", sleeps)
+    _opened(storage)
+    assert [info.path for info in storage.list(STAGING)] == [f"{STAGING}/alive/x"]
+
+
+def test_an_entry_is_not_begun_twice(storage: LocalStorage) -> None:
+    _committed(storage, "one")
+    entries = [json.loads(storage.read(info.path)) for info in storage.list("_clicklake/log")]
+    assert [(entry["seq"], entry["run_id"]) for entry in entries] == [(1, "one")]
+    assert snapshot(storage).seq == 1
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _committed(storage, "one")
+    locked = str(storage.folder / "users")
+    monkeypatch.setattr("os.access", lambda path, mode: str(path) != locked)
+    with pytest.raises(AccessError, match="users: cannot be written"):
+        _opened(storage)
+
+
+def test_a_copy_on_s3_is_made_at_once() -> None:
+    """One in parts could be completed by a paused process after its source is gone."""
+    from clicklake.storage import _at_once
+
+    assert _at_once().multipart_threshold >= 1 << 30
+    assert S3Storage("b", "p").root == "s3a://b/p"
