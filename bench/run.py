@@ -24,6 +24,8 @@ CONFIG = """[DATABASE]
 URL = none
 [CSV]
 ENABLED = false
+[RECOMMEND]
+MODEL = none
 [JOB]
 MEMORY_MB = {memory}
 """
