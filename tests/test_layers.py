@@ -15,9 +15,8 @@ LAYERS = [
     {
         "engine", "sources", "storage", "lease", "lake", "inputs", "tables", "clickstream",
         "progress", "sql", "query", "reading", "publish", "report", "streaming", "privacy",
-        "replay",
     },
-    {"pipeline", "verify"},
+    {"pipeline", "verify", "forget", "replay"},
     {"cli"},
 ]  # fmt: skip
 
