@@ -45,11 +45,11 @@ class Broker:
         self._process = subprocess.Popen(
             [*self._command(), "kafka.Kafka", self._properties], stdout=log, stderr=log
         )
-        deadline = time.monotonic() + 90
-        while not self._answers():
-            assert self._process.poll() is None, (self.folder / "broker.log").read_text()[-3000:]
-            assert time.monotonic() < deadline, "the broker does not come up"
-            time.sleep(0.2)
+        try:
+            self._await_answer(time.monotonic() + 300)
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def kill(self):
@@ -70,6 +70,12 @@ class Broker:
 
     def __exit__(self, *_):
         self.stop()
+
+    def _await_answer(self, deadline):
+        while not self._answers():
+            assert self._process.poll() is None, (self.folder / "broker.log").read_text()[-3000:]
+            assert time.monotonic() < deadline, "the broker does not come up"
+            time.sleep(0.2)
 
     def _answers(self):
         from confluent_kafka.admin import AdminClient
