@@ -1,85 +1,16 @@
-"""`page_recommendations` from the lake's tables, on both engines."""
+"""`page_recommendations` from the lake's tables."""
 
 from __future__ import annotations
-
-import hashlib
-import json
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from clicklake.config import Recommend
-from clicklake.recommend import bundle, recommend
+from clicklake.recommend import bundle
 from clicklake.recommend.interactions import Weighting
 from clicklake.recommend.models import ItemToItem
-from clicklake.schemas import PAGE_RECOMMENDATIONS, TIMESTAMP, USER_PAGE_VIEWS
-
-SETTINGS = Recommend(tune_seconds=1)
-START = 1_500_000_000_000_000
-
-
-def user_page_views(*rows: tuple[int, str], **columns: list) -> pa.Table:
-    """Rows of user and url; the other columns are given whole, or are as simple as can be."""
-    users, urls = zip(*rows, strict=True)
-    usual = {
-        "user_id": pa.array(users, pa.int64()),
-        "email": pa.array([f"user{user}@example.com" for user in users]),
-        "url": pa.array(urls),
-        "count": pa.array(columns.get("count", [1] * len(rows)), pa.int64()),
-        "last_viewed": pa.array([START + at for at in range(len(rows))], TIMESTAMP),
-    }
-    return pa.table(usual).select(USER_PAGE_VIEWS.columns)
-
-
-def users(*ids: int) -> pa.Table:
-    return pa.table({"user_id": list(ids), "email": [f"user{user}@example.com" for user in ids]})
-
-
-def run(engine, views: pa.Table, known: pa.Table, scratch: Path, partitions: int = 0, **settings):
-    """The table, sorted by its key, and the report."""
-    session = engine.session
-    frame = session.createDataFrame(views.to_pandas(), USER_PAGE_VIEWS_SQL)
-    if partitions:
-        frame = frame.repartition(partitions)
-    people = session.createDataFrame(known.to_pandas(), "user_id bigint, email string")
-    chosen = Recommend(**{"tune_seconds": 1, **settings})
-    result = recommend(session, frame, people, chosen, None, scratch)
-    table = result.table.toArrow().combine_chunks()
-    table = table.sort_by([(name, "ascending") for name in PAGE_RECOMMENDATIONS.key])
-    json.dumps([result.report, result.choice])
-    return table, result.report
-
-
-USER_PAGE_VIEWS_SQL = (
-    "user_id bigint, email string, url string, count bigint, last_viewed timestamp"
-)
-
-
-def lists(table: pa.Table) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
-    for row in table.to_pylist():
-        found.setdefault(row["user_id"], []).append(row["recommended_url"])
-    return found
-
-
-def shops(n_users: int = 120) -> pa.Table:
-    """Users of two shops, who spell their pages in several ways."""
-    rng = np.random.default_rng(4)
-    rows = []
-    for user in range(n_users):
-        for page in rng.choice(12, size=rng.integers(1, 9), replace=False):
-            shop = "Shop.example" if page % 4 else "shop.example:80"
-            ending = ("", "/", "#top", "?utm_source=mail")[rng.integers(4)]
-            rows.append((user, f"http://{shop}/{user % 2}/page-{page}{ending}"))
-    return user_page_views(*rows)
-
-
-def spelling(url: str) -> str:
-    """The test's own idea of which pages of `shops` are the same."""
-    path = url.split("/", 3)[3]
-    return path.split("#")[0].split("?")[0].rstrip("/")
+from clicklake.schemas import PAGE_RECOMMENDATIONS
+from recommend_support import digest, lists, run, shops, spelling, user_page_views, users
 
 
 @pytest.fixture(scope="module")
@@ -148,19 +79,6 @@ def test_the_table_is_the_same_bytes_however_the_rows_are_spread(sail, shop_tabl
         scratch.mkdir()
         table, _ = run(sail, shops(), users(*range(120), 900), scratch, partitions)
         assert digest(table) == expected
-
-
-@pytest.mark.spark
-def test_both_engines_make_the_same_table(spark, shop_table, tmp_path):
-    table, _ = run(spark, shops(), users(*range(120), 900), tmp_path, 3)
-    assert digest(table) == digest(shop_table[0])
-
-
-def digest(table: pa.Table) -> str:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema.remove_metadata()) as writer:
-        writer.write_table(table.combine_chunks())
-    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 def test_the_commonest_spelling_is_shown(sail, tmp_path):

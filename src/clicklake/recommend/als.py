@@ -1,8 +1,8 @@
-"""Implicit alternating least squares (iALS) with frequency-scaled regularisation.
+"""Implicit alternating least squares (iALS) with regularisation that grows with activity.
 
 Hu, Koren and Volinsky 2008 with the loss and regulariser of Rendle et al. 2021, "Revisiting
-the Performance of iALS on Item Recommendation Benchmarks": every unseen page counts
-`alpha0`, and a user of n pages is regularised by `ridge * (n + alpha0 * |pages|)`.
+the Performance of iALS on Item Recommendation Benchmarks": every page counts `alpha0`, a seen
+one its weight besides, and a user of n pages is regularised by `ridge * (n + alpha0 * |pages|)`.
 """
 
 from __future__ import annotations
@@ -35,16 +35,22 @@ class Side:
     gram: np.ndarray
     alpha0: float
     ridge: float
+    background: float
 
     @classmethod
-    def of(cls, factors: np.ndarray, alpha0: float, ridge: float) -> Side:
+    def of(
+        cls, factors: np.ndarray, alpha0: float, ridge: float, background: float | None = None
+    ) -> Side:
+        """`background`: what `ridge` multiplies besides n; without it alpha0 * |factors|."""
         gram, turn = np.linalg.eigh((factors.T @ factors).astype(np.float64))
         turned = factors @ turn.astype(np.float32)
-        return cls(turned, np.maximum(gram, 0).astype(np.float32), alpha0, ridge)
+        if background is None:
+            background = alpha0 * len(factors)
+        return cls(turned, np.maximum(gram, 0).astype(np.float32), alpha0, ridge, background)
 
     def diagonal(self, n: int) -> np.ndarray:
         """What a row of `n` entries has before any of its entries is looked at."""
-        penalty = self.ridge * (n + self.alpha0 * len(self.factors))
+        penalty = self.ridge * (n + self.background)
         return (self.alpha0 * self.gram + np.float32(penalty)).astype(np.float32)
 
     def solve(

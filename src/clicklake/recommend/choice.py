@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from clicklake.config import Recommend
 from clicklake.recommend.families import FAMILIES, Shape, Spec, fit, seconds
@@ -49,7 +50,8 @@ class Trial:
 class Choice:
     """The model to publish, and how every candidate did.
 
-    `chosen` is None where nothing could be judged: popularity is published then.
+    `chosen` is None where nothing could be judged: popularity is published then. `fitted_by`
+    is `spark` where its ALS fitted the model.
     """
 
     spec: Spec
@@ -59,6 +61,7 @@ class Choice:
     skipped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     remembered: bool = False
+    fitted_by: str = "clicklake"
 
 
 @dataclass
@@ -73,8 +76,7 @@ class Judge:
     spent: float = 0.0
 
     def __post_init__(self) -> None:
-        sample = self.data.sample(_TUNED_PAIRS)
-        self.left, self.hidden = sample.hold_out(_JUDGED_USERS)
+        self.left, self.hidden = hide(self.data)
         self.shape = Shape.of(self.left, judged=int((np.diff(self.hidden.indptr) > 0).sum()))
 
     def try_out(self, spec: Spec, must: bool = False) -> Trial | None:
@@ -103,6 +105,11 @@ class Judge:
         return Blend(tuple((factor, self.models[part.model]) for factor, part in spec.parts))
 
 
+def hide(data: Interactions) -> tuple[Interactions, csr_matrix]:
+    """A sample of the data without some users' last pages, and these: what models are judged by."""
+    return data.sample(_TUNED_PAIRS).hold_out(_JUDGED_USERS)
+
+
 def weighting(kind: str, settings: Recommend, data: Interactions) -> Weighting:
     """The weights of `kind` under the settings; ages are counted from the newest view."""
     newest = int(data.times.max()) if data.times is not None and len(data.times) else 0
@@ -123,22 +130,28 @@ def choose(data: Interactions, settings: Recommend, previous: dict[str, Any] | N
     if not remembered:
         best = _tune(judge, settings) or floor
     assert best is not None
-    warnings: tuple[str, ...] = ()
-    if best.mark < floor.mark:
-        warnings = (
-            f"Popularity is published: the best model, {best.spec.model}, is below it "
-            f"({METRIC} {best.mark:.4f} against {floor.mark:.4f}).",
-        )
-        best = floor
-    return Choice(
+    found = Choice(
         best.spec,
         best.quality,
         floor.quality,
         tuple(judge.trials),
         tuple(judge.skipped),
-        warnings,
-        remembered,
+        remembered=remembered,
     )
+    return above_popularity(found)
+
+
+def above_popularity(choice: Choice) -> Choice:
+    """The same choice, or popularity with a warning where the chosen model is below it."""
+    assert choice.chosen is not None and choice.popularity is not None
+    mark, floor = choice.chosen.mean(METRIC), choice.popularity.mean(METRIC)
+    if mark >= floor:
+        return choice
+    warning = (
+        f"Popularity is published: the best model, {choice.spec.model}, is below it "
+        f"({METRIC} {mark:.4f} against {floor:.4f})."
+    )
+    return replace(choice, spec=POPULAR, chosen=choice.popularity, warnings=(warning,))
 
 
 def memory(choice: Choice, data: Interactions, settings: Recommend) -> dict[str, Any]:

@@ -23,15 +23,21 @@ class Weighting:
     cap: int = 20
     half_life_days: int = 0
     now: int = 0
+    # A page of long ago still was viewed: its weight never reaches zero.
+    least: float = 1e-3
+
+    @property
+    def half_life(self) -> int:
+        """In microseconds."""
+        return _DAY * self.half_life_days
 
     def __call__(self, views: np.ndarray, times: np.ndarray | None) -> np.ndarray:
         weights = np.ones(len(views))
         if self.kind == "log":
             weights = np.log2(1.0 + np.minimum(views, self.cap))
         if self.half_life_days and times is not None:
-            age = np.maximum(self.now - times, 0) / (_DAY * self.half_life_days)
-            # A page of long ago still was viewed: its weight never reaches zero.
-            weights = np.maximum(weights * 0.5**age, 1e-3)
+            age = np.maximum(self.now - times, 0) / self.half_life
+            weights = np.maximum(weights * 0.5**age, self.least)
         return weights.astype(np.float32)
 
 

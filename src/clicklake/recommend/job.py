@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,21 @@ from threadpoolctl import threadpool_limits
 from clicklake.config import Recommend
 from clicklake.recommend import views
 from clicklake.recommend.bundle import Bundle
-from clicklake.recommend.choice import METRIC, Choice, choose, memory, weighting
+from clicklake.recommend.choice import (
+    METRIC,
+    Choice,
+    above_popularity,
+    choose,
+    hide,
+    memory,
+    weighting,
+)
 from clicklake.recommend.families import fit
 from clicklake.recommend.interactions import Interactions
-from clicklake.recommend.quality import Quality
+from clicklake.recommend.models import Model
+from clicklake.recommend.quality import Quality, measure
 from clicklake.recommend.scoring import SCHEMA, score_all
+from clicklake.recommend.spark_als import fit_spark_als
 
 # Pages of few users are left out only where at least so many others remain.
 _SMALL_CATALOGUE = 1000
@@ -63,8 +73,8 @@ def recommend(
     collected = time.perf_counter()
     choice = choose(data, settings, previous_choice)
     chosen = time.perf_counter()
+    model, choice = _fit(spark, pairs, choice, data, catalogue, settings)
     weights = weighting(choice.spec.weights, settings, data)
-    model = fit(choice.spec, data.weights(weights))
     fitted = time.perf_counter()
     bundle = Bundle(model, weights, catalogue.keys, catalogue.numbers, catalogue.urls)
     table = score_all(spark, views.histories(users, pairs), bundle, scratch)
@@ -135,10 +145,46 @@ def _collect(pairs: DataFrame, catalogue: Catalogue, settings: Recommend) -> Int
     return data.capped(settings.max_pages_per_user)
 
 
+def _fit(
+    spark: SparkSession,
+    pairs: DataFrame,
+    choice: Choice,
+    data: Interactions,
+    catalogue: Catalogue,
+    settings: Recommend,
+) -> tuple[Model, Choice]:
+    """The chosen model, fitted on this machine, or by Spark if it is ALS and has too many pairs.
+
+    Spark's ALS never sees the users by whom models are judged, so that it can be judged as well.
+    """
+    weigh = weighting(choice.spec.weights, settings, data)
+    is_too_large = catalogue.pairs > settings.max_fit_pairs
+    if choice.spec.model != "als" or not is_too_large or not hasattr(spark, "sparkContext"):
+        return fit(choice.spec, data.weights(weigh)), choice
+    left, hidden = hide(data)
+    judged = left.users[np.diff(hidden.indptr) > 0]
+    others = pairs.join(_frame(spark, user_id=judged), on="user_id", how="left_anti")
+    pages = _frame(spark, page_key=catalogue.keys, page=catalogue.numbers)
+    model = fit_spark_als(
+        views.weighted(others, pages, weigh),
+        n_pages=len(catalogue.urls),
+        mean=data.views.nnz / len(data.users),
+        params=choice.spec.params,
+    )
+    quality = measure(model, left.weights(weigh), hidden)
+    final = above_popularity(replace(choice, chosen=quality, fitted_by="spark"))
+    return (model if final.spec == choice.spec else fit(final.spec, data.weights(weigh))), final
+
+
+def _frame(spark: SparkSession, **columns: np.ndarray) -> DataFrame:
+    return spark.createDataFrame(pa.table(columns))
+
+
 def _report(choice: Choice, data: Interactions, catalogue: Catalogue) -> dict[str, Any]:
     report: dict[str, Any] = {
         **choice.spec.as_dict(),
         "remembered": choice.remembered,
+        "fitted_by": choice.fitted_by,
         "users": data.views.shape[0],
         "pages": data.views.shape[1],
         "pairs": catalogue.pairs,

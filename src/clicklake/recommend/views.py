@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from clicklake.recommend.interactions import Weighting
 from clicklake.recommend.urls import canonical_url
 
 
@@ -56,3 +57,18 @@ def histories(users: DataFrame, pairs: DataFrame) -> DataFrame:
     history = F.collect_list(F.struct("page_key", "views", "last_viewed"))
     viewed = pairs.groupBy("user_id").agg(history.alias("history"))
     return users.select("user_id", "email").join(viewed, on="user_id", how="full_outer")
+
+
+def weighted(pairs: DataFrame, pages: DataFrame, weighting: Weighting) -> DataFrame:
+    """Rows of user_id, page and weight, the latter as `weighting` has it.
+
+    `pages` numbers the pages of the catalogue: page_key, page. Others are left out.
+    """
+    weight = F.lit(1.0)
+    if weighting.kind == "log":
+        weight = F.log2(1 + F.least("views", F.lit(weighting.cap)))
+    if weighting.half_life_days:
+        age = (F.lit(weighting.now) - F.col("last_viewed")) / weighting.half_life
+        weight = F.greatest(weight * F.pow(F.lit(0.5), age), F.lit(weighting.least))
+    known = pairs.join(F.broadcast(pages), on="page_key", how="inner")
+    return known.select("user_id", "page", weight.alias("weight"))
