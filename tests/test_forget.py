@@ -16,6 +16,7 @@ from rich.console import Console
 
 import lakes
 from clicklake import cli, config, forget, pipeline
+from clicklake.inputs import REPLAYED
 from clicklake.privacy import Forgotten, Person, addresses
 from clicklake.progress import Reporter
 
@@ -111,6 +112,10 @@ def places_of_ann(lake: Path) -> list[str]:
     return [str(file) for file, text in contents(lake) if any(n in text.lower() for n in NAMES)]
 
 
+def places_of_ann_by(name: str, lake: Path) -> list[str]:
+    return [str(file) for file, text in contents(lake) if name in text.lower()]
+
+
 def state(lake: Path) -> tuple:
     """All tables; of the quarantine what does not depend on the number of lines before it."""
     refused = sorted((source, reason, raw) for source, _, _, reason, raw in lakes.quarantine(lake))
@@ -164,6 +169,20 @@ def test_a_person_stays_away_from_later_runs_and_rebuilds(both, sail):
     assert places_of_ann(mine / "lake") == []
     for books in rebuilt["books"].values():
         assert books["read"] == sum(books.values()) - books["read"]
+
+
+def test_files_that_were_replayed_are_rid_of_a_person_and_are_not_read_again(sail, tmp_path):
+    source, lake = logs(tmp_path / "in", with_ann=True), tmp_path / "lake"
+    kept = lake / REPLAYED / "clickstream" / "repaired.csv.gz"
+    kept.parent.mkdir(parents=True)
+    rows = "v-ann-1,https://x/1,1522576800,C,L,\nv-bob-1,https://x/2,1522576800,C,L,\n"
+    kept.write_bytes(gzip.compress(f"{HEADER}\n{rows}".encode()))
+    run(sail, source, lake)
+    forget_(source, lake, "v-ann-1")
+    assert places_of_ann_by("v-ann", lake) == []
+    assert gzip.decompress(kept.read_bytes()).decode().splitlines()[1:] == [rows.splitlines()[1]]
+    assert run(sail, source, lake)["status"] == "nothing_new"
+    assert run(sail, source, lake, rebuild=True)["books"]["clickstream"]["kept"] == 3
 
 
 def test_a_visitor_is_forgotten_alone(both):

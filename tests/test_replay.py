@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 from datetime import date
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def test_a_rebuild_reads_replayed_files_again(places, mended, replayed, sail):
     books = lakes.run(sail, source, lake, AS_OF, rebuild=True)["books"]["clickstream"]
     assert books == {"read": 3, "kept": 2, "duplicate": 0, "filtered": 0, "quarantined": 1}
     assert urls(lake) == ["https://x/1", "https://x/2"]
+
+
+def test_a_lake_that_was_copied_does_not_take_replayed_files_for_changed(
+    places, mended, replayed, sail
+):
+    source, lake = places
+    replayed(source, lake, mended)
+    for file in (lake / "_clicklake" / "replay").rglob("*.gz"):
+        os.utime(file, (1, 1))
+    assert lakes.run(sail, source, lake, AS_OF)["status"] == "nothing_new"
 
 
 def test_what_is_bad_still_is_quarantined_with_its_place(places, tmp_path, replayed):

@@ -25,6 +25,10 @@ class Folder:
     source: str
     storage: Storage
     files: tuple[FileInfo, ...]
+    lake: Storage
+
+    def storage_of(self, info: FileInfo) -> Storage:
+        return self.lake if info.path.startswith(f"{REPLAYED}/") else self.storage
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def folders(config: Config, known: Collection[str] = ()) -> list[Folder]:
         is_there = bool(files) or (isinstance(storage, LocalStorage) and storage.folder.is_dir())
         is_any = is_any or is_there
         if is_there or source in known:
-            found.append(Folder(source, storage, files))
+            found.append(Folder(source, storage, files, output))
     if not is_any:
         looked = "\n".join(f"  {storage.root}" for storage in roots.values())
         raise InputError(
@@ -112,7 +116,7 @@ def compare(folder: Folder, ledger: Ledger) -> Work:
         if before is None:
             new += [info] if info.size else []
         elif (info.size, info.version) != (before.size, before.version):
-            fate = _how_changed(folder.storage, info, before)
+            fate = _how_changed(folder.storage_of(info), info, before)
             grown += [info] if fate == "grown" else []
             changed += [path] if fate == "changed" else []
     if changed and vanished:
