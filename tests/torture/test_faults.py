@@ -25,6 +25,10 @@ def _settled(scene: Scene, lake: places.Place, told: Counter[str]) -> None:
     lake.delete()
 
 
+def _error(text: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith("error: "))[:300]
+
+
 def test_faults_on_a_tenth_of_the_calls(s3: Scene, rng: Random) -> None:
     told: Counter[str] = Counter()
     faults: Counter[str] = Counter()
@@ -41,7 +45,7 @@ def test_faults_on_a_tenth_of_the_calls(s3: Scene, rng: Random) -> None:
         requests += s3.proxy.requests
         told[f"exit {result.code}"] += 1
         if result.code:
-            print(result.err.splitlines()[-1][:300])
+            print(_error(result.err))
             assert "error: " in result.err
             assert "Traceback" not in result.err
         else:
@@ -108,7 +112,7 @@ def test_each_change_fails_once(s3: Scene, fault: str) -> None:
         hit = bool(s3.proxy.faults)
         told[f"exit {result.code}"] += 1
         if result.code:
-            print(at, result.err.splitlines()[-1][:300])
+            print(at, _error(result.err))
         _settled(s3, lake, told)
         if not hit or at >= share(60, 3):
             break

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 import places
-from conftest import Scene, full_only, share
+from conftest import FULL, Scene, full_only, share
 
 HELD = 5
 
@@ -41,13 +41,13 @@ def _start_together(scene: Scene, lake: places.Place, count: int, **how: object)
 
 def test_simultaneous_starts(local: Scene) -> None:
     for _ in range(share(5, 1)):
-        _start_together(local, local.fresh(), 20 if share(200, 0) else 6)
+        _start_together(local, local.fresh(), 20 if FULL else 6)
 
 
 def test_simultaneous_starts_on_s3(s3: Scene) -> None:
     for _ in range(share(5, 1)):
         s3.proxy.reset()
-        _start_together(s3, s3.fresh(), 20 if share(200, 0) else 5)
+        _start_together(s3, s3.fresh(), 20 if FULL else 5)
 
 
 def _kill_after(scene: Scene, lake: places.Place, at: int, number: int) -> object:
