@@ -52,9 +52,7 @@ def test_all_tables_can_be_asked(place):
     lake.close()
 
 
-@pytest.mark.parametrize(
-    "engine", ["sail", pytest.param("spark", marks=[pytest.mark.slow, pytest.mark.spark])]
-)
+@pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.slow)])
 def test_every_engine_gives_the_same_answers(place, engine):
     def ask(name: str) -> list[str]:
         command = [sys.executable, "-c", CHILD, str(config.ROOT / "src"), place, name]
