@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # Sail's memory is bounded, and what does not fit is spilled to disk: half of the machine.
 _MEMORY_SHARE = 0.5
 
+# A server other than AWS's own checks the region of a signature as well; s3a would guess one.
+_DEFAULT_REGION = "us-east-1"
+
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 
 _HADOOP_AWS = "org.apache.hadoop:hadoop-aws:3.4.2"
@@ -190,7 +193,6 @@ def _spark_settings(submitted: bool, uses_s3: bool) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": str(2 * cores),
-        "spark.log.level": "ERROR",
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{_LOGGING}",
     }
     return settings | (_s3a_settings() if uses_s3 else {})
@@ -210,6 +212,11 @@ def _s3a_settings() -> dict[str, str]:
     if endpoint:
         settings |= {
             "spark.hadoop.fs.s3a.endpoint": endpoint,
+            "spark.hadoop.fs.s3a.endpoint.region": (
+                os.environ.get("AWS_REGION")
+                or os.environ.get("AWS_DEFAULT_REGION")
+                or _DEFAULT_REGION
+            ),
             "spark.hadoop.fs.s3a.path.style.access": "true",
             "spark.hadoop.fs.s3a.connection.ssl.enabled": str(
                 endpoint.startswith("https://")
