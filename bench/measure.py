@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-INTERVAL = 0.1  # seconds between two looks at the processes
+INTERVAL = 0.05  # seconds between two looks at the processes
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,7 @@ def measured(
         raise CommandFailedError(f"exit code {process.returncode}\n{text}")
     # The kernel counts exactly, but only children that their parents waited for.
     cpu = max(usage.ru_utime + usage.ru_stime, tree.cpu)
-    largest = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Cost(wall, cpu, max(tree.peak, largest) / 1e6, tree.written / 1e6)
+    return Cost(wall, cpu, tree.peak / 1e6, tree.written / 1e6)
 
 
 class _Tree:
