@@ -131,6 +131,15 @@ def test_a_user_without_history_gets_the_most_popular_pages():
     assert not lists.from_model[0].any()
 
 
+def test_popularity_as_the_model_gives_users_without_history_no_reason():
+    weights = random_views(2)
+    model = fit_popularity(weights)
+    for histories in ([], [0]), ([0], []), ([0], [], [1]), ([],):
+        given = views(*histories, pages=40)
+        because = reasons(model, given, top_lists(model, given, 3))
+        assert (because[[not seen for seen in histories]] == -1).all()
+
+
 def test_a_short_list_is_filled_with_popular_pages():
     similar = csr_matrix(([0.5], ([1], [4])), shape=(6, 6), dtype=np.float32)
     lists = top_lists(ItemToItem("rp3beta", similar), views([0, 1], pages=6), 3)

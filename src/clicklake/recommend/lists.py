@@ -69,7 +69,7 @@ def reasons(model: Model, histories: csr_matrix, lists: Lists) -> np.ndarray:
     because = np.full(lists.pages.shape, -1, dtype=np.int32)
     lengths = np.diff(histories.indptr)
     for place in range(lists.pages.shape[1]):
-        rows = np.flatnonzero(lists.from_model[:, place])
+        rows = np.flatnonzero(lists.from_model[:, place] & (lengths > 0))
         n = lengths[rows]
         starts = np.cumsum(n) - n
         entries = np.repeat(histories.indptr[rows] - starts, n) + np.arange(n.sum())
