@@ -1,4 +1,4 @@
-"""Repaired rows come in once, the books balance, and a rebuild knows them, too."""
+"""Refused rows, repaired or read by a mended parser, come in once; the books balance."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import gzip
 import io
 import json
 import os
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 from rich.console import Console
 
 import lakes
 from clicklake import cli, pipeline, replay
 from clicklake.errors import InputError
+from clicklake.parse import rows
 from clicklake.progress import Reporter
 
 AS_OF = date(2018, 12, 31)
@@ -49,8 +51,15 @@ def replayed(sail, monkeypatch):
         replay.pipeline, "run", lambda c, o, r, running=sail: inner(c, o, r, running)
     )
 
-    def run(source: Path, lake: Path, *files: Path, kind: str = "clickstream", **changes) -> dict:
-        options = pipeline.Options("sail", AS_OF, publish=False)
+    def run(
+        source: Path,
+        lake: Path,
+        *files: Path,
+        kind: str | None = "clickstream",
+        as_of=AS_OF,
+        **changes,
+    ) -> dict:
+        options = pipeline.Options("sail", as_of, publish=False)
         quiet = Reporter(Console(file=io.StringIO()))
         settings = lakes.configuration(source, lake, **changes)
         return replay.run(settings, options, kind, [str(file) for file in files], quiet)
@@ -125,6 +134,86 @@ def test_a_source_without_raw_files_takes_replayed_ones(places, tmp_path, replay
     (tmp_path / "views.json").write_text(json.dumps(view) + "\n")
     books = replayed(source, lake, tmp_path / "views.json", kind="page_views")["books"]
     assert books["page_views"]["kept"] == 1
+
+
+BROKEN = 'a,"https://x/3\n?q=1",1522576920,C,L,\n'
+JOINED = "https://x/3\n?q=1"
+TOMORROW = "a,https://x/4,1546387200,C,L,\n"  # 2019-01-02 00:00:00
+
+
+@pytest.fixture
+def refused(sail, tmp_path):
+    """Clicks of which two files have rows that are refused, for four reasons, and the lake."""
+    source, lake = tmp_path / "in", tmp_path / "lake"
+    clicks = source / "Clickstream"
+    clicks.mkdir(parents=True)
+    (clicks / "a.csv").write_text(HEADER + GOOD + BROKEN + BAD)
+    (clicks / "b.csv").write_text(HEADER + GOOD + TOMORROW)
+    (clicks / "sound.csv").write_text(HEADER + GOOD)
+    lakes.run(sail, source, lake, AS_OF)
+    assert [row[1:4] for row in lakes.quarantine(lake)] == [
+        ("a.csv", 3, "unclosed_quote"),
+        ("a.csv", 4, "wrong_field_count"),
+        ("a.csv", 5, "invalid_time"),
+        ("b.csv", 3, "time_out_of_range"),
+    ]
+    return source, lake
+
+
+@pytest.mark.parametrize("kind", ["clickstream", None])
+def test_what_a_mended_parser_takes_comes_in_once(refused, replayed, sail, kind):
+    source, lake = refused
+    mend = {"csv_multiline": True, "as_of": AS_OF + timedelta(days=1)}
+    books = replayed(source, lake, kind=kind, **mend)["books"]["clickstream"]
+    assert books == {"read": 5, "kept": 2, "duplicate": 2, "filtered": 0, "quarantined": 1}
+    assert urls(lake) == ["https://x/1", JOINED, "https://x/4"]
+    assert [row[1:4] for row in lakes.quarantine(lake)] == [("a.csv", 5, "invalid_time")]
+    tables, run = lakes.read(lake), lakes.manifest(lake)["run_id"]
+    assert replayed(source, lake, kind=kind, **mend)["status"] == "nothing_new"
+    assert lakes.manifest(lake)["run_id"] == run
+    lakes.run(sail, source, lake, rebuild=True, **mend)
+    assert lakes.read(lake) == tables
+    assert [row[1:4] for row in lakes.quarantine(lake)] == [("a.csv", 5, "invalid_time")]
+
+
+def test_without_a_mend_nothing_changes(refused, replayed):
+    source, lake = refused
+    (source / "Clickstream" / "new.csv").write_text(HEADER + MENDED)
+    before = sorted((file, file.read_bytes()) for file in lake.rglob("*.parquet"))
+    assert replayed(source, lake, kind=None)["status"] == "nothing_new"
+    assert replayed(source, lake, kind="page_views")["status"] == "nothing_new"
+    assert sorted((file, file.read_bytes()) for file in lake.rglob("*.parquet")) == before
+    assert lakes.quarantine(lake)
+
+
+def test_refused_rows_of_files_that_are_gone_or_grew_stay(refused, replayed, sail):
+    source, lake = refused
+    later = {"as_of": AS_OF + timedelta(days=1)}
+    (source / "Clickstream" / "a.csv").unlink()
+    with (source / "Clickstream" / "b.csv").open("a") as file:
+        file.write(MENDED)
+    assert replayed(source, lake, **later)["status"] == "nothing_new"
+    assert len(lakes.quarantine(lake)) == 4
+    lakes.run(sail, source, lake, **later)  # which reads the file that grew
+    assert urls(lake) == ["https://x/1", "https://x/2", "https://x/4"]
+    assert len(lakes.quarantine(lake)) == 3
+
+
+def test_rows_that_were_refused_before_do_not_stop_a_replay(refused, replayed):
+    source, lake = refused
+    later = {"as_of": AS_OF + timedelta(days=1), "max_bad_ratio": 0.01}
+    assert replayed(source, lake, **later)["books"]["clickstream"]["kept"] == 1
+
+
+def test_a_mend_that_alters_rows_which_had_come_in_asks_for_a_rebuild(
+    refused, replayed, monkeypatch
+):
+    source, lake = refused
+    lower = rows.fields.text
+    monkeypatch.setattr(rows.fields, "text", lambda values: pc.utf8_upper(lower(values)))
+    with pytest.raises(InputError, match=r"would be there twice.*--rebuild"):
+        replayed(source, lake)
+    assert urls(lake) == ["https://x/1"]
 
 
 def test_the_command_line_tells_of_a_file_that_is_not_there(places, tmp_path, capsys):

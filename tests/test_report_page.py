@@ -185,6 +185,13 @@ def test_two_runs_are_no_habit_and_one_outlier_does_not_change_it():
     assert findings(run(4), [first_load, run(2), run(3)]) == []
 
 
+def test_a_replay_says_nothing_about_the_usual_volume():
+    few = {"books": {"clickstream": books(10)}, "replayed": ["clickstream"]}
+    assert findings(run(4, **few), [run(1), run(2), run(3)]) == []
+    habit = [run(1), run(2), *(run(number, **few) for number in (3, 4, 5))]
+    assert findings(run(6, books={"clickstream": books(400)}), habit) == []
+
+
 @pytest.mark.parametrize(("bad", "warned"), [(10, False), (19, False), (20, True), (300, True)])
 def test_a_jump_in_bad_rows_is_a_warning(bad, warned):
     found = findings(run(2, books={"clickstream": books(1000, bad)}), [run(1)])

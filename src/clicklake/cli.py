@@ -65,10 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     verify = verbs.add_parser("verify", help="re-read the lake and prove it")
     _add_common(verify, default=argparse.SUPPRESS)
     verify.set_defaults(action=_verify)
-    again = verbs.add_parser("replay", help="bring in repaired rows")
+    again = verbs.add_parser("replay", help="bring in repaired rows, or parse refused ones again")
     _add_common(again, default=argparse.SUPPRESS)
-    again.add_argument("source", choices=SOURCES, help="whose format the files have")
-    again.add_argument("files", nargs="+", metavar="FILE", help="repaired rows")
+    again.add_argument(
+        "source", nargs="?", choices=SOURCES, help="whose format the files have; none: every source"
+    )
+    again.add_argument(
+        "files", nargs="*", metavar="FILE", help="repaired rows; none: parse refused rows again"
+    )
     again.set_defaults(action=_replay)
     forget = verbs.add_parser("forget-user", help="take a person out of the lake for good")
     _add_common(forget, default=argparse.SUPPRESS)

@@ -12,6 +12,8 @@ from clicklake.lake import OURS, Ledger, LedgerFile
 from clicklake.schemas import SOURCES
 from clicklake.storage import FileInfo, LocalStorage, Storage, is_s3, join, open_storage
 
+Refused = Mapping[str, Mapping[str, int]]  # quarantined rows, by file and reason
+
 REPLAYED = f"{OURS}/replay"  # below it, for each source, files that belong to its input, too
 
 
@@ -41,6 +43,7 @@ class Work:
     grown: tuple[str, ...] = ()
     vanished: tuple[str, ...] = ()
     changed: tuple[str, ...] = field(default=())
+    refused: Refused = field(default_factory=dict)  # what made a replay read the files again
 
     @property
     def source(self) -> str:
@@ -131,9 +134,28 @@ def compare(folder: Folder, ledger: Ledger) -> Work:
     )
 
 
-def rebuild(folder: Folder, **found: tuple[str, ...]) -> Work:
+def again(folder: Folder, ledger: Ledger, refused: Refused) -> Work:
+    """Read the files of refused rows once more, as if they had grown.
+
+    What is new, grown or changed is left to an ordinary run.
+    """
+    ordinary = {info.path for info in compare(folder, ledger).read}
+    there = {info.path: info for info in folder.files}
+    paths = [path for path in sorted(refused) if path in there and path not in ordinary]
+    return Work(
+        folder,
+        read=tuple(there[path] for path in paths),
+        grown=tuple(paths),
+        vanished=tuple(sorted(refused.keys() - there.keys())),
+        refused={path: refused[path] for path in paths},
+    )
+
+
+def rebuild(folder: Folder, changed: tuple[str, ...] = ()) -> Work:
     """Read everything that is there."""
-    return Work(folder, tuple(info for info in folder.files if info.size), rebuild=True, **found)
+    return Work(
+        folder, tuple(info for info in folder.files if info.size), rebuild=True, changed=changed
+    )
 
 
 def missing(folder: Folder, ledger: Ledger) -> list[str]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -28,13 +28,25 @@ from clicklake import (
     recommend,
     report,
     sources,
+    sql,
     users,
 )
 from clicklake.clickstream import Months, Rewrite, Rules
 from clicklake.config import Config
 from clicklake.errors import AccessError, ClicklakeError, InputError
-from clicklake.inputs import Work
-from clicklake.lake import OURS, RUNS, Change, Lake, LedgerFile, LiveFile, Manifest, Month, snapshot
+from clicklake.inputs import REPLAYED, Work
+from clicklake.lake import (
+    OURS,
+    RUNS,
+    Change,
+    Lake,
+    LedgerFile,
+    LiveFile,
+    Manifest,
+    Month,
+    Snapshot,
+    snapshot,
+)
 from clicklake.parse import crawlers, rows
 from clicklake.progress import Reporter
 from clicklake.schemas import (
@@ -55,6 +67,7 @@ from clicklake.tables import Staged, Tables
 
 Metrics = dict[str, Any]
 
+MEMORY_MB = 1024  # for a question to the lake, beside the engine
 RECOMMENDER = f"{OURS}/recommender.json"  # the choice of a model, for later runs
 
 
@@ -66,6 +79,7 @@ class Options:
     as_of: date | None = None
     rebuild: bool = False
     forget_missing: bool = False
+    replay: Collection[str] = ()  # sources whose refused rows are parsed again, and no others
     publish: bool = True  # report, SQL database and CSV after the commit
 
 
@@ -135,6 +149,10 @@ def settings(config: Config) -> dict[str, Any]:
 
 def _works(config: Config, options: Options, lake: Lake) -> list[Work]:
     found = inputs.folders(config, known=[source for source in lake.ledger if lake.ledger[source]])
+    if options.replay:
+        refused = _refused(lake)
+        wanted = {source: refused.get(source, {}) for source in options.replay}
+        return [inputs.again(f, lake.ledger, wanted.get(f.source, {})) for f in found]
     if not options.rebuild:
         return [inputs.compare(folder, lake.ledger) for folder in found]
     gone = {folder.source: inputs.missing(folder, lake.ledger) for folder in found}
@@ -146,6 +164,16 @@ def _works(config: Config, options: Options, lake: Lake) -> list[Work]:
             "Bring them back, or add --forget-missing to give up their rows."
         )
     return [inputs.rebuild(folder) for folder in found]
+
+
+def _refused(lake: Lake) -> dict[str, dict[str, dict[str, int]]]:
+    """How many quarantined rows there are, by source, file and reason."""
+    query = "select source, file, reason, count(*) from quarantine group by all"
+    refused: dict[str, dict[str, dict[str, int]]] = {}
+    with sql.connect(Snapshot(lake.storage, lake.manifest), MEMORY_MB) as connection:
+        for source, file, reason, count in connection.execute(query).fetchall():
+            refused.setdefault(source, {}).setdefault(file, {})[reason] = count
+    return refused
 
 
 def _tell(works: Sequence[Work], reporter: Reporter) -> None:
@@ -233,6 +261,21 @@ class Parsed:
         return dict(sorted(counts.items()))
 
     @property
+    def reasons_by_file(self) -> dict[str, dict[str, int]]:
+        """The quarantined rows of every file that has some, by reason."""
+        counts: dict[str, dict[str, int]] = {}
+        for split in self.summaries:
+            for reason, count in split.reasons.items():
+                reasons = counts.setdefault(split.file, {})
+                reasons[reason] = reasons.get(reason, 0) + count
+        return counts
+
+    @property
+    def refused_before(self) -> int:
+        """How many of the rows were in the quarantine already."""
+        return sum(sum(reasons.values()) for reasons in self.work.refused.values())
+
+    @property
     def good(self) -> int:
         return self.total("read") - self.total("filtered") - self.total("quarantined")
 
@@ -269,6 +312,9 @@ class Run:
             # What failed may have done so because the other run swept this one's staged files.
             self.lake.refuse_if_overtaken()
             raise
+        if self.options.replay and not self._has_news():
+            self.lake.discard(self.run_id)
+            return _nothing_new(self.options, self.lake, self.works, self.began)
         return self._commit(books)
 
     def _stage(self) -> dict[str, dict[str, int]]:
@@ -338,16 +384,12 @@ class Run:
             self._check_bad_ratio(parsed)
 
     def _check_bad_ratio(self, parsed: Parsed) -> None:
-        bad, read = parsed.total("quarantined"), parsed.total("read")
+        bad, read = parsed.total("quarantined") - parsed.refused_before, parsed.total("read")
         limit = self.config.job.max_bad_ratio
         if not read or bad / read <= limit:
             return
-        by_file: dict[str, dict[str, int]] = {}
-        for split in parsed.summaries:
-            for reason, count in split.reasons.items():
-                reasons = by_file.setdefault(split.file, {})
-                reasons[reason] = reasons.get(reason, 0) + count
-        worst = sorted(by_file.items(), key=lambda item: -sum(item[1].values()))
+        by_file = parsed.reasons_by_file.items()
+        worst = sorted(by_file, key=lambda item: -sum(item[1].values()))
         lines = [
             f"  {path}: " + ", ".join(f"{reason} {count}" for reason, count in reasons.items())
             for path, reasons in worst[:10]
@@ -523,6 +565,13 @@ class Run:
         live = [f.path for f in self.lake.manifest.files(table.name) if f.path not in gone]
         return self.tables.read(table.schema, live + [path for path, _ in rewrite.staged.files])
 
+    def _has_news(self) -> bool:
+        """Whether a row came in, or is refused for another reason than before."""
+        tables = (table for table in TABLES.values() if table is not QUARANTINE)
+        return any(map(self._changes, tables)) or any(
+            parsed.reasons_by_file != parsed.work.refused for parsed in self.parsed.values()
+        )
+
     def _replace(self, table: Table, new: DataFrame) -> int:
         staged = self.tables.stage(new, table)
         self.rewrites[table.name] = Rewrite(staged, self.lake.manifest.files(table.name))
@@ -565,6 +614,11 @@ class Run:
             }
             if counts["duplicate"] < 0 or kept < 0:
                 raise ClicklakeError(f"{source}: the books do not balance: {counts}.")
+            if parsed.work.refused and kept > parsed.refused_before - counts["quarantined"]:
+                raise InputError(
+                    f"{source}: rows that had come in before are now read otherwise, so they "
+                    "would be there twice. Nothing was published. Run etl.py --rebuild."
+                )
             books[source] = counts
         nothing = dict.fromkeys(("read", "kept", "duplicate", "filtered", "quarantined"), 0)
         return {work.source: books.get(work.source, dict(nothing)) for work in self.works}
@@ -613,9 +667,14 @@ class Run:
             ],
             "recommendation": self.recommendation,
             "seq": manifest.seq,
+            "replayed": [work.source for work in self.works if _is_replay(work)],
             "rebuilt": [work.source for work in self.works if work.rebuild],
             "vanished": {work.source: list(work.vanished) for work in self.works if work.vanished},
         }
+
+
+def _is_replay(work: Work) -> bool:
+    return bool(work.refused) or any(info.path.startswith(REPLAYED) for info in work.read)
 
 
 def _today(now: datetime, lake: Lake) -> date:

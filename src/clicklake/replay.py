@@ -1,4 +1,4 @@
-"""`etl.py replay`: repaired rows become a part of a source's input, and come in once."""
+"""`etl.py replay`: rows that were refused come in once, repaired or by a mended parser."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,17 +17,36 @@ from clicklake.inputs import REPLAYED
 from clicklake.lake import Lake
 from clicklake.pipeline import Metrics, Options
 from clicklake.progress import Reporter
+from clicklake.schemas import SOURCES
 from clicklake.storage import Storage, open_storage
 
 
 def run(
+    config: Config,
+    options: Options,
+    source: str | None,
+    files: Sequence[str],
+    reporter: Reporter,
+) -> Metrics:
+    """Bring in the repaired rows of `files`, or without files parse refused rows again.
+
+    `source`: whose format the files have, or whose rows; None means every source's.
+    Raises a ClicklakeError of the kind that fits.
+    """
+    if source and files:
+        return _add(config, options, source, files, reporter)
+    wanted = (source,) if source else SOURCES
+    return pipeline.run(config, replace(options, replay=wanted), reporter)
+
+
+def _add(
     config: Config, options: Options, source: str, files: Sequence[str], reporter: Reporter
 ) -> Metrics:
     """Keep files of a source's format in the lake, and read them as a part of its input.
 
     Rows that the lake has already count as duplicates, whether they came from the raw input or
     from a file that was replayed before; a rebuild reads the files again. What the run cannot
-    take is not kept. Raises a ClicklakeError of the kind that fits.
+    take is not kept.
     """
     absent = [name for name in files if not Path(name).is_file()]
     if absent:

@@ -19,7 +19,7 @@ def findings(metrics: Metrics, earlier: Sequence[Metrics]) -> list[str]:
     """Warnings in whole sentences; none for a run like those before it. `earlier`: newest last."""
     found = []
     for source, books in metrics["books"].items():
-        if source in metrics.get("rebuilt", []):
+        if not _is_usual(metrics, source):
             continue
         before = [run["books"][source] for run in earlier if _is_usual(run, source)][-USUAL_OF:]
         found += _low_volume(source, books, before) + _bad_rows(source, books, before)
@@ -32,8 +32,9 @@ def findings(metrics: Metrics, earlier: Sequence[Metrics]) -> list[str]:
 
 
 def _is_usual(run: Metrics, source: str) -> bool:
-    """Whether a run read what was new of a source, and not all of it again."""
-    return source in run["books"] and source not in run.get("rebuilt", [])
+    """Whether a run read what was new of a source: not all of it again, no replayed rows."""
+    is_again = source in run.get("rebuilt", []) or run.get("replayed")
+    return source in run["books"] and not is_again
 
 
 def _low_volume(source: str, books: Metrics, before: Sequence[Metrics]) -> list[str]:
