@@ -56,7 +56,7 @@ from (
         row_number() over (partition by session_id order by time desc, url desc) as last
     from clickstream
 ) group by session_id
-"""  # noqa: S608
+"""  # noqa: S608 - names of our own tables
 
 _SESSION_IDS = """
 select anonymous_user_id, time, session_id from clickstream
@@ -196,7 +196,7 @@ def _repeated_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> list[
     key = ", ".join(f'"{name}"' for name in table.key)
     return _count(
         connection,
-        f"select {key} from {table.name} group by all having count(*) > 1",  # noqa: S608
+        f"select {key} from {table.name} group by all having count(*) > 1",  # noqa: S608 - names of our own tables
     )
 
 
@@ -204,14 +204,14 @@ def _wrong_months(connection: duckdb.DuckDBPyConnection, table: Table) -> list[s
     time = f"make_timestamp(epoch_us({table.time}))"
     return _count(
         connection,
-        f"select 1 from {table.name} "  # noqa: S608
+        f"select 1 from {table.name} "  # noqa: S608 - names of our own tables
         f"where year != date_part('year', {time}) or month != date_part('month', {time})",
     )
 
 
 def _differences(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> list[str]:
     columns = ", ".join(f'"{column}"' for column in TABLES[name].columns)
-    stored, derived = f"select {columns} from {name}", f"select {columns} from ({query})"  # noqa: S608
+    stored, derived = f"select {columns} from {name}", f"select {columns} from ({query})"  # noqa: S608 - names of our own tables
     lost = _count(connection, f"({derived}) except all ({stored})")
     extra = _count(connection, f"({stored}) except all ({derived})")
     return [f"lacks {text}" for text in lost] + [f"has too many: {text}" for text in extra]
@@ -220,5 +220,5 @@ def _differences(connection: duckdb.DuckDBPyConnection, name: str, query: str) -
 def _count(connection: duckdb.DuckDBPyConnection, query: str, settings: Any = None) -> list[str]:
     """How many rows a query finds that should find none."""
     text = query.format(**settings) if settings else query
-    [(found,)] = connection.execute(f"select count(*) from ({text})").fetchall()  # noqa: S608
+    [(found,)] = connection.execute(f"select count(*) from ({text})").fetchall()  # noqa: S608 - names of our own tables
     return [f"{found:,} rows"] if found else []

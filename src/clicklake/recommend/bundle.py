@@ -61,5 +61,4 @@ def load(path: str) -> Bundle:
         parts.append(mapped[at : at + size])
         at += size
     head, *buffers = parts
-    # The file is this run's own.
-    return pickle.loads(head, buffers=buffers)  # noqa: S301
+    return pickle.loads(head, buffers=buffers)  # noqa: S301 - a file that this run has written

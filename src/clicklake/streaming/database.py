@@ -170,7 +170,7 @@ class DuckDatabase:
             return
         with self._failing():
             self._connection.register(_STAGE, _arrow(table, rows))
-            source = f"SELECT * FROM {_STAGE}"  # noqa: S608
+            source = f"SELECT * FROM {_STAGE}"  # noqa: S608 - names of our own tables
             self._connection.execute(table.upsert(source, changes or table.replacing()))
             self._connection.unregister(_STAGE)
 
@@ -214,7 +214,7 @@ class PostgresDatabase:
             return
         with self._failing(), self._connection.cursor() as cursor:
             cursor.adbc_ingest(_STAGE, _arrow(table, rows), mode="replace", temporary=True)
-            source = f"SELECT * FROM pg_temp.{_STAGE} WHERE true"  # noqa: S608
+            source = f"SELECT * FROM pg_temp.{_STAGE} WHERE true"  # noqa: S608 - names of our own tables
             cursor.execute(table.upsert(source, changes or table.replacing()))
 
     def commit(self) -> None:

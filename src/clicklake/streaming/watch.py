@@ -100,7 +100,7 @@ def _number(database: Database, sql: str) -> int:
 def _windows(database: Database, period: str) -> list[dict[str, Any]]:
     """The newest windows of a period, oldest first, with their top paths and sources."""
     newest = (
-        "SELECT window_start, events, bot_events, visitors, sessions, late_events, closed "  # noqa: S608
+        "SELECT window_start, events, bot_events, visitors, sessions, late_events, closed "  # noqa: S608 - names of our own tables
         f"FROM stream_windows WHERE period = '{period}' "
         f"ORDER BY window_start DESC LIMIT {_SHOWN[period]}"
     )
@@ -123,7 +123,7 @@ def _windows(database: Database, period: str) -> list[dict[str, Any]]:
     if not windows:
         return []
     tops = (
-        "SELECT window_start, kind, name, events FROM stream_tops "  # noqa: S608
+        "SELECT window_start, kind, name, events FROM stream_tops "  # noqa: S608 - names of our own tables
         f"WHERE period = '{period}' AND window_start >= '{windows[0]['start']}' ORDER BY rank"
     )
     for start, kind, name, events in database.fetch(tops):
