@@ -48,6 +48,9 @@ lint: .venv/dev  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+audit: .venv/dev  ## known faults of what is installed (asks a service on the internet)
+	$(BIN)/pip-audit --strict
+
 format: .venv/dev  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
@@ -58,4 +61,4 @@ notebook: .venv/dev  ## open the notebook on the lake (make etl first)
 clean:  ## remove what was built, not the lake
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help notebook etl test test-all bench torture lint format clean
+.PHONY: help notebook etl test test-all bench torture lint audit format clean
