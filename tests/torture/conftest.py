@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -48,6 +48,10 @@ def forge() -> Iterator[forges.Forge]:
         yield started
 
 
+# All tables, and nothing beside the lake: what is published has tests of its own.
+LIGHT = "[RECOMMEND]\nMODEL = popularity\n[DATABASE]\nURL = none\n[CSV]\nENABLED = false\n"
+
+
 @dataclass
 class Scene:
     """Two inputs, one after the other, the lakes after each, and a way to run from the first."""
@@ -60,15 +64,17 @@ class Scene:
     before_state: places.State
     new_place: Callable[[], str]
     environment: dict[str, str]
+    config: Path
     proxy: proxies.Proxy | None = None
+    changes: int = 0  # calls that change something in a run that nothing disturbs
 
     def fresh(self) -> places.Place:
         """A new lake in the first state."""
         return self.before.copy(self.new_place())
 
     def arguments(self, lake: places.Place, source: Path | str | None = None) -> list[str]:
-        given = source or self.second
-        return ["--input", str(given), "--output", lake.uri, "--as-of", f"{AS_OF}", "--json"]
+        given = ["--input", str(source or self.second), "--output", lake.uri]
+        return [*given, "--config", str(self.config), "--as-of", f"{AS_OF}", "--json"]
 
     def start(self, lake: places.Place, **how: object) -> forges.Run:
         return self.forge.start(self.arguments(lake), watch=lake.folder, **self.environment, **how)
@@ -84,6 +90,12 @@ class Scene:
         assert result.code == 0, result.err
         assert places.by_manifest(lake) == self.after
         assert places.strays(lake) == []
+
+
+def _light(folder: Path) -> Path:
+    config = folder / "light.cfg"
+    config.write_text(LIGHT)
+    return config
 
 
 def _inputs(folder: Path) -> tuple[Path, Path, dict, dict]:
@@ -105,7 +117,11 @@ def _made(scene: Scene, first: dict, second: dict, local: Callable[[places.Place
     assert differences(local(scene.before), oracle.compute(first, AS_OF)) == []
     scene.before_state = places.by_manifest(scene.before)
     lake = scene.fresh()
-    assert scene.run(lake).code == 0
+    if scene.proxy:
+        scene.proxy.reset()
+    result = scene.run(lake)
+    assert result.code == 0, result.err
+    scene.changes = scene.proxy.changes if scene.proxy else result.changes
     assert differences(local(lake), oracle.compute(second, AS_OF)) == []
     scene.after = places.by_manifest(lake)
     assert scene.before_state.keys() == scene.after.keys()
@@ -124,8 +140,20 @@ def local(forge: forges.Forge, tmp_path_factory: pytest.TempPathFactory) -> Scen
     folder = tmp_path_factory.mktemp("local")
     first, second, one, two = _inputs(folder)
     place = places.place(str(folder / "before"))
-    scene = Scene(forge, first, second, place, {}, {}, _numbered(str(folder)), {})
+    scene = Scene(forge, first, second, place, {}, {}, _numbered(str(folder)), {}, _light(folder))
     return _made(scene, one, two, lambda lake: Path(lake.uri))
+
+
+@pytest.fixture(scope="session")
+def published(local: Scene, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """As `local`, with everything that a run does if nothing is set: the model, DuckDB, CSV."""
+    config = tmp_path_factory.mktemp("published") / "default.cfg"
+    config.write_text("")
+    scene = replace(local, config=config)
+    lake = scene.fresh()
+    assert scene.run(lake).code == 0
+    scene.after = places.by_manifest(lake)
+    return scene
 
 
 SERVERS = ["moto"] + (["versitygw"] if servers.versitygw() else [])
@@ -161,6 +189,7 @@ def _on_s3(url: str, proxy: proxies.Proxy, folder: Path) -> Iterator[Scene]:
             {},
             _numbered(prefix),
             {},
+            _light(folder),
             proxy,
         )
         count = iter(range(10**9))

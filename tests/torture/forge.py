@@ -184,13 +184,19 @@ def _main() -> None:
 
 
 def _import_everything() -> None:
+    import adbc_driver_duckdb.dbapi  # noqa: F401
     import boto3
     import botocore.config  # noqa: F401
+    import grpc  # noqa: F401
+    import polars  # noqa: F401
     import pyarrow.parquet  # noqa: F401
     import pysail.spark  # noqa: F401
     import pyspark.sql.connect.session  # noqa: F401
 
-    import clicklake.pipeline  # noqa: F401
+    import clicklake.pipeline
+    import clicklake.progress
+    import clicklake.publish.duckdb
+    import clicklake.report.page  # noqa: F401
 
     if "AWS_ENDPOINT_URL" in os.environ:
         boto3.client("s3")  # so that its description is read once

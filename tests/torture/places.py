@@ -172,6 +172,17 @@ def by_duckdb(lake: Place) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
+def by_database(file: Path) -> dict[str, int]:
+    """The row counts of a DuckDB file's tables of the lake."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        found = [name for (name,) in connection.execute("show tables").fetchall()]
+        return {
+            name: connection.execute(f"select count(*) from {name}").fetchone()[0]
+            for name in found
+            if name in TABLES
+        }
+
+
 def strays(lake: Place) -> list[str]:
     """Files in the tables' folders that are not live, and live ones that are not there."""
     live = {file["path"] for files in lake.manifest()["tables"].values() for file in files}

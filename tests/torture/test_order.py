@@ -63,8 +63,10 @@ def _run(scene: Scene, folder: Path, engine: str, cores: int, **environment: str
     lake = places.Place(str(folder / "lake"))
     command = ["taskset", "-c", ",".join(map(str, range(cores)))] if cores else []
     command += [sys.executable, str(ROOT / "src" / "scripts" / "etl.py"), "--engine", engine]
-    command += ["--config", str(folder / "dl.cfg"), *scene.arguments(lake, folder / "in")]
-    (folder / "dl.cfg").write_text("[JOB]\nMAX_BAD_RATIO = 1\n")
+    command += [*scene.arguments(lake, folder / "in"), "--config", str(folder / "dl.cfg")]
+    model = "auto" if FULL else "popularity"
+    settings = f"[JOB]\nMAX_BAD_RATIO = 1\n[RECOMMEND]\nMODEL = {model}\n[DATABASE]\nURL = none\n"
+    (folder / "dl.cfg").write_text(settings)
     done = subprocess.run(
         command, env=os.environ | environment, capture_output=True, text=True, check=False
     )

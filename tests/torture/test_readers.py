@@ -66,7 +66,7 @@ WHOLE = {"before", "after", "replaced meanwhile"}
 def _watch(scene: Scene, rng: Random, times: int) -> Counter[str]:
     """Kill runs and let the next ones heal, with a reader looking on all the time."""
     seen: Counter[str] = Counter()
-    calls = 217
+    calls = scene.changes
     for _ in range(times):
         lake = scene.fresh()
         reader = Reader(scene, lake)
@@ -101,11 +101,11 @@ def _check(seen: Counter[str]) -> None:
 
 @needs_shim
 def test_readers_of_the_manifest_see_one_state(local: Scene, rng: Random) -> None:
-    _check(_watch(local, rng, share(60, 2)))
+    _check(_watch(local, rng, share(30, 1)))
 
 
 def test_readers_of_the_manifest_see_one_state_on_s3(s3: Scene, rng: Random) -> None:
-    _check(_watch(s3, rng, share(20, 1)))
+    _check(_watch(s3, rng, share(10, 1)))
 
 
 def test_the_watch_would_notice(local: Scene) -> None:

@@ -137,7 +137,7 @@ def _sleeper(scene: Scene, at: int) -> str:
 
 
 def test_a_sleeper_that_wakes_does_not_commit(s3: Scene, rng: Random) -> None:
-    moments = sorted(rng.sample(range(1, 60), share(40, 1)))
+    moments = sorted(rng.sample(range(1, 60), share(20, 1)))
     told = [_sleeper(s3, at) for at in moments]
     print({what: told.count(what) for what in set(told)})
 

@@ -14,7 +14,6 @@ import pytest
 
 import places
 from conftest import Scene, needs_shim, share
-from test_kills import _calls
 
 NOBODY = 65534
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount or to change users")
@@ -28,8 +27,8 @@ def _untouched(scene: Scene, lake: places.Place) -> None:
 @needs_shim
 def test_the_disk_is_full_from_some_moment_on(local: Scene, rng: Random) -> None:
     """Every call that needs space fails from then on; what is there can be moved and deleted."""
-    calls = _calls(local)
-    moments = range(calls) if share(200, 0) >= 200 else rng.sample(range(calls), share(60, 3))
+    calls = local.changes
+    moments = rng.sample(range(calls), min(calls, share(120, 2)))
     published = 0
     for at in moments:
         lake = local.fresh()
@@ -47,7 +46,7 @@ def test_the_disk_is_full_from_some_moment_on(local: Scene, rng: Random) -> None
                 assert "is published" in result.err or "put right" in result.err
         local.heals(lake)
         lake.delete()
-    print(f"{len(list(moments))} moments, {published} runs came to their end")
+    print(f"{len(moments)} of {calls} moments, {published} runs came to their end")
 
 
 @contextmanager
@@ -68,7 +67,7 @@ def test_a_small_file_system(local: Scene, tmp_path: Path) -> None:
     """A lake on a tmpfs that is too small by more or by less."""
     taken = sum(-(-file.stat().st_size // 4096) * 4096 for file in local.before.folder.rglob("*.*"))
     codes = []
-    for more in range(0, 320, 320 // share(20, 3)):
+    for more in range(0, 320, 320 // share(20, 2)):
         with _mounted(tmp_path / f"disk{more}", taken + (more << 10)) as disk:
             try:
                 lake = local.before.copy(str(disk / "lake"))
