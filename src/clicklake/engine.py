@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Sail's memory is bounded, and what does not fit is spilled to disk: half of the machine.
 _MEMORY_SHARE = 0.5
+_GROUPS = Path("/sys/fs/cgroup")
 
 # A server other than AWS's own checks the region of a signature as well; s3a would guess one.
 _DEFAULT_REGION = "us-east-1"
@@ -124,12 +125,30 @@ def _sail_settings(memory: int) -> dict[str, str]:
 
 
 def _machine_memory_mb() -> int:
-    """The memory of the machine or, if that is less, of the control group."""
+    """The memory of the machine or, if that is less, of this process's control groups."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
-        total = min(total, int(text))
-    return total >> 20
+    return min([total, *_group_limits()]) >> 20
+
+
+def _group_limits(proc: Path = Path("/proc/self/cgroup"), root: Path = _GROUPS) -> Iterator[int]:
+    """The limits in bytes of the control groups (version 1 or 2) that this process is in."""
+    lines = proc.read_text().splitlines() if proc.is_file() else []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            top, name = root / "memory", "memory.limit_in_bytes"
+        elif not controllers:
+            top, name = root, "memory.max"
+        else:
+            continue
+        group = top / path.strip("/")
+        # In a container the path may be that of the machine, which is not there.
+        for folder in (group, *group.parents):
+            limit = folder / name
+            if folder.is_relative_to(top) and limit.is_file():
+                text = limit.read_text().strip()
+                if text.isdigit():
+                    yield int(text)
 
 
 def _start_spark(uses_s3: bool) -> Engine:
