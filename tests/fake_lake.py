@@ -125,7 +125,8 @@ def commit(snapshot: FakeSnapshot) -> None:
         )
     storage = open_storage(str(snapshot.root))
     storage.write(MANIFEST, Manifest(snapshot.run_id, snapshot.seq, {}, tables).to_json())
-    metrics = {"run_id": snapshot.run_id, "status": "committed", "engine": "sail", "books": {}}
+    about = {"run_id": snapshot.run_id, "seq": snapshot.seq}
+    metrics = {**about, "status": "committed", "engine": "sail", "books": {}}
     storage.write(f"{RUNS}/{snapshot.run_id}/metrics.json", json.dumps(metrics).encode())
 
 

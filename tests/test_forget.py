@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -122,12 +123,20 @@ def state(lake: Path) -> tuple:
     return lakes.read(lake), refused
 
 
-@pytest.fixture
-def both(sail, tmp_path):
-    """The logs with and without Ann, a lake of each, and the lake's configuration."""
+@pytest.fixture(scope="module")
+def made(sail, tmp_path_factory):
+    """The logs with and without Ann, and a lake of each."""
+    place = tmp_path_factory.mktemp("made")
     for name in ("with", "without"):
-        source = logs(tmp_path / name / "in", with_ann=name == "with")
-        run(sail, source, tmp_path / name / "lake")
+        source = logs(place / name / "in", with_ann=name == "with")
+        run(sail, source, place / name / "lake")
+    return place
+
+
+@pytest.fixture
+def both(made, tmp_path):
+    """Copies of what was made, to be changed."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path / "with", tmp_path / "without"
 
 

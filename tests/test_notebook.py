@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import base64
-from datetime import date
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-import lakes
 from clicklake import config
 
 NOTEBOOK = config.ROOT / "src" / "nb" / "notebook.ipynb"
 PLOTS = 10
-
-
-@pytest.fixture(scope="module")
-def lake(sail, tmp_path_factory):
-    place = tmp_path_factory.mktemp("notebook") / "lake"
-    lakes.run(sail, config.ROOT / "data" / "sample", place, date(2018, 12, 31))
-    return place
 
 
 def answers(notebook) -> dict[str, str]:
@@ -40,18 +31,12 @@ def plots(notebook) -> list[bytes]:
     return [base64.b64decode(image) for image in images]
 
 
-@pytest.mark.parametrize(
-    "engine",
-    [
-        "duckdb",
-        pytest.param("sail", marks=pytest.mark.slow),
-        pytest.param("spark", marks=[pytest.mark.slow, pytest.mark.spark]),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["duckdb", "sail", "spark"])
 def test_the_notebook_runs_and_its_committed_outputs_are_those_of_the_sample(
-    lake, engine, monkeypatch
+    sample_lake, engine, monkeypatch
 ):
-    monkeypatch.setenv("LAKE", str(lake))
+    monkeypatch.setenv("LAKE", str(sample_lake[0]))
     monkeypatch.setenv("ENGINE", engine)
     for name in ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED", "SPARK_LOCAL_REMOTE"):
         monkeypatch.delenv(name, raising=False)  # of Sail in this process

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import subprocess
@@ -12,12 +13,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import postgres
+from clicklake import pipeline
 from clicklake.config import Database
 from clicklake.errors import AccessError, ClicklakeError, ConfigError
+from clicklake.progress import Reporter
 from clicklake.publish import postgresql, publish
-from fake_lake import NOON, write_lake
+from clicklake.storage import open_storage
+from fake_lake import NOON, commit, write_lake
 from publish_support import (
     KINDS,
     Destination,
@@ -259,6 +264,8 @@ def test_rows_that_the_manifest_does_not_know_stop_the_publication(destination, 
 
 def test_text_arrives_unchanged(destination, tmp_path):
     urls = ["=1+1", "/ä€😀?q='\"\\,;\t\r\n", "/" + "long" * 5000]
+    if destination.kind != "postgresql":
+        urls.append("/a\0b")
     rows = [{"user_id": i, "url": url} for i, url in enumerate(urls)]
     lake = tmp_path / "lake"
     publish(write_lake(lake, user_page_views=rows), destination.config(lake), runs(1))
@@ -359,14 +366,19 @@ class TestPostgreSQL:
 
     def test_a_nul_character_is_replaced_and_reported(self, destination, tmp_path):
         lake = tmp_path / "lake"
-        snapshot = write_lake(lake, user_page_views=[{"url": "/a\0b"}, {"url": "/c"}])
-        report = publish(snapshot, destination.config(lake), runs(1))["database"]
+        commit(write_lake(lake, user_page_views=[{"url": "/a\0b"}, {"url": "/c"}]))
+        console = Console(file=io.StringIO(), width=1000)
+        done = {"status": "nothing_new"}
+        config, reporter = destination.config(lake), Reporter(console)
+        report = pipeline.publish_newest(config, open_storage(str(lake)), done, reporter)
         urls = destination.ask("select url from user_page_views order by url")
         assert urls == [("/a\ufffdb",), ("/c",)]
-        assert report["warnings"] == [
+        told = (
             "user_page_views: 1 texts hold a NUL character, which PostgreSQL cannot store; "
             "there it is U+FFFD."
-        ]
+        )
+        assert report["database"]["warnings"] == [told]
+        assert told in console.file.getvalue()
 
     def test_a_table_of_another_shape_is_made_anew(self, destination, tmp_path):
         lake, schema = tmp_path / "lake", destination.schema

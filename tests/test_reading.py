@@ -6,11 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from datetime import date
 
 import pytest
 
-import lakes
 from clicklake import config
 from clicklake.errors import ConfigError, InputError
 from clicklake.reading import open_lake
@@ -34,11 +32,9 @@ lake.close()
 """
 
 
-@pytest.fixture(scope="module")
-def place(sail, tmp_path_factory):
-    place = tmp_path_factory.mktemp("reading") / "lake"
-    lakes.run(sail, config.ROOT / "data" / "sample", place, date(2018, 12, 31))
-    return str(place)
+@pytest.fixture
+def place(sample_lake):
+    return str(sample_lake[0])
 
 
 def test_all_tables_can_be_asked(place):
@@ -52,7 +48,8 @@ def test_all_tables_can_be_asked(place):
     lake.close()
 
 
-@pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["sail", "spark"])
 def test_every_engine_gives_the_same_answers(place, engine):
     def ask(name: str) -> list[str]:
         command = [sys.executable, "-c", CHILD, str(config.ROOT / "src"), place, name]

@@ -24,10 +24,9 @@ SAMPLE = config.ROOT / "data" / "sample"
 
 
 @pytest.fixture(scope="module")
-def reported(sail, tmp_path_factory):
+def reported(sample_lake):
     """The lake of the sample and the metrics of its run, reported."""
-    place = tmp_path_factory.mktemp("reported") / "lake"
-    metrics = lakes.run(sail, SAMPLE, place, AS_OF)
+    place, metrics = sample_lake
     warnings: list[str] = []
     where = report.write(open_storage(str(place)), metrics, warnings.append)
     assert warnings == []

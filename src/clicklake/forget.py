@@ -103,9 +103,13 @@ def run(
         with reporter.stage("write tables without them"):
             plan = _stage(lake, forgotten, run_id, person, shared)
         metrics = _metrics(lake.manifest, plan, run_id, now)
-        if (not plan.removes and forgotten == known) or not confirm(plan):
+        agreed = confirm(plan)
+        if not agreed or (not plan.removes and forgotten == known):
             lake.discard(run_id)
-            return metrics | {"status": "nothing_new", "run_id": lake.manifest.run_id}
+            metrics |= {"status": "nothing_new", "run_id": lake.manifest.run_id}
+            if agreed:  # a run that was killed may have left the databases behind
+                metrics["published"] = pipeline.publish_newest(config, storage, metrics, reporter)
+            return metrics
         _mask_reports(storage, person)
         manifest = _manifest(lake, plan, run_id)
         metrics |= {

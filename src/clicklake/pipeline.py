@@ -37,7 +37,6 @@ from clicklake.errors import AccessError, ClicklakeError, InputError
 from clicklake.inputs import REPLAYED, Work
 from clicklake.lake import (
     OURS,
-    RUNS,
     Change,
     Lake,
     LedgerFile,
@@ -49,6 +48,7 @@ from clicklake.lake import (
 )
 from clicklake.parse import crawlers, rows
 from clicklake.progress import Reporter
+from clicklake.publish.tables import committed_runs
 from clicklake.schemas import (
     CLICKSTREAM,
     PAGE_RECOMMENDATIONS,
@@ -127,14 +127,11 @@ def publish_newest(
     if not current.run_id:
         return {}
     with reporter.stage("publish"):
-        return publish.publish(current, config, _committed_runs(storage))
-
-
-def _committed_runs(storage: Storage) -> list[Metrics]:
-    """The metrics of all runs, oldest first."""
-    paths = [info.path for info in storage.list(RUNS) if info.path.endswith("/metrics.json")]
-    runs = [json.loads(data) for path in paths if (data := storage.read(path))]
-    return sorted(runs, key=lambda run: run["seq"])
+        published = publish.publish(current, config, committed_runs(storage))
+    for outcome in published.values():
+        for warning in outcome.get("warnings", []):
+            reporter.warn(f"{outcome['to']}: {warning}")
+    return published
 
 
 def settings(config: Config) -> dict[str, Any]:

@@ -173,7 +173,8 @@ def committed_runs(storage: Storage) -> list[Mapping[str, Any]]:
     """The metrics of every run that changed a lake, oldest first."""
     paths = [info.path for info in storage.list(RUNS_FOLDER) if info.path.endswith("/metrics.json")]
     with ThreadPoolExecutor(THREADS) as pool:
-        return [json.loads(data) for data in pool.map(storage.read, sorted(paths)) if data]
+        runs = [json.loads(data) for data in pool.map(storage.read, paths) if data]
+    return sorted(runs, key=lambda run: run["seq"])
 
 
 def runs_batch(runs: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
