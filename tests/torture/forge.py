@@ -191,7 +191,10 @@ def _import_everything() -> None:
     import polars  # noqa: F401
     import pyarrow.parquet  # noqa: F401
     import pysail.spark  # noqa: F401
-    import pyspark.sql.connect.session  # noqa: F401
+    import pyspark.sql.connect.datasource
+    import pyspark.sql.connect.session
+    import pyspark.sql.connect.window
+    import pyspark.worker  # noqa: F401
 
     import clicklake.pipeline
     import clicklake.progress

@@ -11,6 +11,7 @@ import pytest
 
 import places
 from conftest import Scene, full_only, needs_shim, share
+from forge import Result
 
 
 def _crash(scene: Scene, lake: places.Place, at: int) -> None:
@@ -105,7 +106,7 @@ def test_at_random_moments_with_all_that_is_published(published: Scene, rng: Ran
         assert tables == wanted
         assert {"users", "user_page_views", "sessions", "page_recommendations"} <= wanted.keys()
 
-    _kill_at_random(published, rng, share(30, 1), check)
+    _kill_at_random(published, rng, share(40, 1), check)
 
 
 def _crash_while_healing(scene: Scene, rng: Random, times: int) -> None:
@@ -154,3 +155,27 @@ def test_healing_is_interrupted_after_every_single_change(local: Scene, share_do
         if ended or at >= share(40, 1):
             break
         at += 1
+
+
+@needs_shim
+def test_forgetting_a_person_after_some_changes(local: Scene, rng: Random) -> None:
+    def forget(lake: places.Place, **how: object) -> Result:
+        who = ["forget-user", "1", "--kind", "user", "--yes"]
+        where = ["--output", lake.uri, "--config", str(local.config)]
+        return local.forge.run([*who, *where], watch=lake.folder, **how)
+
+    lake = local.fresh()
+    changes = forget(lake).changes
+    forgotten = places.by_manifest(lake)
+    assert forgotten != local.before_state
+    moments = rng.sample(range(changes), min(changes, share(200, 2)))
+    for at in moments:
+        lake = local.fresh()
+        result = forget(lake, mode="kill", at=at)
+        assert result.killed or result.changes <= at
+        assert places.by_manifest(lake) in (local.before_state, forgotten), f"after change {at}"
+        assert forget(lake).code == 0
+        assert places.by_manifest(lake) == forgotten
+        assert places.strays(lake) == []
+        lake.delete()
+    print(f"{len(moments)} of {changes} changes")

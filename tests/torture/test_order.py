@@ -64,7 +64,7 @@ def _run(scene: Scene, folder: Path, engine: str, cores: int, **environment: str
     command = ["taskset", "-c", ",".join(map(str, range(cores)))] if cores else []
     command += [sys.executable, str(ROOT / "src" / "scripts" / "etl.py"), "--engine", engine]
     command += [*scene.arguments(lake, folder / "in"), "--config", str(folder / "dl.cfg")]
-    model = "auto" if FULL else "popularity"
+    model = "auto" if FULL else "none"
     settings = f"[JOB]\nMAX_BAD_RATIO = 1\n[RECOMMEND]\nMODEL = {model}\n[DATABASE]\nURL = none\n"
     (folder / "dl.cfg").write_text(settings)
     done = subprocess.run(

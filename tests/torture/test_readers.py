@@ -12,6 +12,7 @@ from pyarrow import fs
 
 import places
 from clicklake.lake import snapshot
+from clicklake.reading import open_lake
 from clicklake.storage import open_storage
 from conftest import Scene, needs_shim, share
 
@@ -40,6 +41,7 @@ class Reader(threading.Thread):
             if self.lake.folder:
                 self._poll("snapshot", self._by_snapshot)
                 self._poll("duckdb", lambda: places.by_duckdb(self.lake))
+                self._poll("open_lake", self._by_open_lake)
 
     def _poll(self, way: str, read: object) -> None:
         try:
@@ -52,6 +54,15 @@ class Reader(threading.Thread):
         now = snapshot(open_storage(self.lake.uri))
         paths = {table: [file.path for file in now.live(table)] for table in now.tables}
         return places._state(self.lake, paths)
+
+    def _by_open_lake(self) -> dict[str, int]:
+        counts = ", ".join(f"(select count(*) from {table}) as {table}" for table in places.TABLES)
+        opened = open_lake(self.lake.uri)
+        try:
+            row = opened.sql(f"select {counts}").iloc[0].to_dict()
+        finally:
+            opened.close()
+        return {table: count for table, count in row.items() if count}
 
     def _named(self, found: object) -> str:
         for name, state in (("before", self.scene.before_state), ("after", self.scene.after)):
