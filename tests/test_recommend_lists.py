@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from clicklake.recommend import factors
 from clicklake.recommend.als import fit_als
+from clicklake.recommend.factors import FactorScores, Ranked
 from clicklake.recommend.lists import reasons, top_lists
 from clicklake.recommend.models import (
     Blend,
@@ -179,3 +181,41 @@ def test_the_best_are_those_of_a_full_sort(seed, k, pages):
             order = sorted(range(pages), key=lambda page, row=row: (-allowed[row, page], page))
             expected = [page for page in order if allowed[row, page] > 0][:k]
             assert [page for page in found[row] if page >= 0] == expected
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 20]), st.sampled_from([5, 700]))
+def test_the_best_by_factors_are_those_of_a_full_sort(seed, k, pages):
+    """Some users are far from all pages, some pages are twins, and one user has no factors."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.pareto(1.5, size=(pages, 1)).astype(np.float32)
+    places = rng.standard_normal((pages, 4), dtype=np.float32) * lengths
+    places[pages // 2 :] = places[: pages - pages // 2]
+    people = rng.standard_normal((6, 4), dtype=np.float32) * np.float32(
+        [[0], [1], [1], [9], [9], [1]]
+    )
+    seen = csr_matrix((rng.random((6, pages)) < 0.2).astype(np.float32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(factors, "_TILE", 60)
+        patch.setattr(factors, "_NARROWEST", 3)
+        found, scores = best(FactorScores(people, places, Ranked.of(places)), seen, k)
+    exact = np.vectorize(lambda score: float(f"{score:.6g}"))(people.astype(float) @ places.T)
+    exact[seen.nonzero()] = 0
+    for row in range(6):
+        order = sorted(range(pages), key=lambda page, row=row: (-exact[row, page], page))
+        expected = [page for page in order if exact[row, page] > 0][:k]
+        assert [page for page in found[row] if page >= 0] == expected
+        assert scores[row, : len(expected)] == pytest.approx(exact[row, expected])
+
+
+def test_few_pages_are_looked_at_where_their_norms_decide(monkeypatch):
+    rng = np.random.default_rng(0)
+    places = rng.standard_normal((50_000, 4), dtype=np.float32) / np.arange(1, 50_001)[:, None]
+    looked_at = []
+    monkeypatch.setattr(
+        factors,
+        "_k_highest",
+        lambda known, v, do=factors._k_highest: looked_at.append(v.size) or do(known, v),
+    )
+    people = rng.standard_normal((4096, 4), dtype=np.float32)
+    best(FactorScores(people, places, Ranked.of(places)), csr_matrix((4096, 50_000)), 3)
+    assert sum(looked_at) < 0.02 * 4096 * 50_000

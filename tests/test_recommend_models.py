@@ -83,6 +83,16 @@ def test_als_solves_the_normal_equations_of_each_user(weights):
             assert solved[user] == pytest.approx(expected, abs=1e-4)
 
 
+def test_training_solves_them_nearly():
+    """Of rows that have many pages and of rows that have few."""
+    rng = np.random.default_rng(5)
+    weights = csr_matrix((rng.random((40, 300)) < rng.random((40, 1)) ** 3).astype(np.float32))
+    side = Side.of(rng.standard_normal((300, 16)).astype(np.float32), 0.1, 0.3)
+    exact, near = side.solve(weights), side.approach(weights, map)
+    assert np.linalg.norm(near - exact) < 0.01 * np.linalg.norm(exact)
+    assert not np.array_equal(near, exact)
+
+
 def test_als_finds_two_groups_of_pages():
     """Users of each group view some of its pages: what they miss is of the same group."""
     rng = np.random.default_rng(1)

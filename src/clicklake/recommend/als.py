@@ -11,14 +11,23 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from clicklake.recommend.scores import FactorScores, Scores
+from clicklake.recommend.factors import FactorScores, Ranked
+from clicklake.recommend.scores import Scores
 
-# Floats gathered at once; bounds the memory of one step.
-_CHUNK = 2_000_000
+# Floats gathered at once: they stay in a core's cache.
+_CHUNK = 1_000_000
+# Steps of conjugate gradients in training; with more of them no list gets better.
+_STEPS = 3
+# Rows of fewer entries are solved exactly, which is faster.
+_FEW = 6
+_TINY = np.finfo(np.float32).tiny
+# Users that are scored at once.
+_USERS = 4096
 # With fewer pairs, handing work to threads takes longer than the work.
 _WORTH_THREADS = 100_000
 
@@ -53,31 +62,43 @@ class Side:
         penalty = self.ridge * (n + self.background)
         return (self.alpha0 * self.gram + np.float32(penalty)).astype(np.float32)
 
-    def solve(
-        self, matrix: csr_matrix, run: Callable[[Callable, Iterable], Iterable] = map
+    def solve(self, matrix: csr_matrix) -> np.ndarray:
+        """The other side's factors, given its weights for each of this side's rows."""
+        return self._each_length(matrix, self._solve_exactly, map)
+
+    def approach(
+        self, matrix: csr_matrix, run: Callable[[Callable, Iterable], Iterable]
     ) -> np.ndarray:
-        """The other side's factors, given its weights for each of this side's rows.
+        """As `solve`, within a percent or so, which is what training needs.
 
         `run` is `map` or a pool's `map`; neither it nor the other rows change a row's result.
         """
+        return self._each_length(matrix, self._solve_nearly, run)
+
+    def _each_length(self, matrix: csr_matrix, solve: Callable, run: Callable) -> np.ndarray:
         solved = np.zeros((matrix.shape[0], self.factors.shape[1]), dtype=np.float32)
 
         def step(rows: np.ndarray) -> None:
-            solved[rows] = self._solve_equally_long(matrix, rows)
+            n = matrix.indptr[rows[0] + 1] - matrix.indptr[rows[0]]
+            entries = matrix.indptr[rows][:, None] + np.arange(n)
+            factors = np.take(self.factors, matrix.indices[entries], axis=0)
+            solved[rows] = solve(factors, matrix.data[entries], self.diagonal(n))
 
         for _ in run(step, _equally_long(matrix, self.factors.shape[1])):
             pass
         return solved
 
-    def _solve_equally_long(self, matrix: csr_matrix, rows: np.ndarray) -> np.ndarray:
-        n = matrix.indptr[rows[0] + 1] - matrix.indptr[rows[0]]
-        entries = matrix.indptr[rows][:, None] + np.arange(n)
-        factors = self.factors[matrix.indices[entries]]
-        weights = matrix.data[entries]
-        diagonal = self.diagonal(n)
-        if n < self.factors.shape[1]:
-            return _solve_dual(factors, weights, diagonal)
-        return _solve_primal(factors, weights, diagonal)
+    def _solve_exactly(
+        self, factors: np.ndarray, weights: np.ndarray, diagonal: np.ndarray
+    ) -> np.ndarray:
+        is_dual = weights.shape[1] < len(diagonal)
+        return (_solve_dual if is_dual else _solve_primal)(factors, weights, diagonal)
+
+    def _solve_nearly(
+        self, factors: np.ndarray, weights: np.ndarray, diagonal: np.ndarray
+    ) -> np.ndarray:
+        is_dual = weights.shape[1] < min(_FEW, len(diagonal))
+        return (_solve_dual if is_dual else _descend)(factors, weights, diagonal)
 
 
 def _solve_primal(factors: np.ndarray, weights: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
@@ -96,6 +117,29 @@ def _solve_dual(factors: np.ndarray, weights: np.ndarray, diagonal: np.ndarray) 
     kernel[:, n, n] += 1 / weights
     dual = np.linalg.solve(kernel, np.ones((*weights.shape, 1), dtype=np.float32))
     return (scaled.transpose(0, 2, 1) @ dual)[:, :, 0]
+
+
+def _descend(factors: np.ndarray, weights: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
+    """By conjugate gradients from zero, with the diagonal as preconditioner."""
+    transposed = factors.transpose(0, 2, 1)
+    weights, diagonal = weights[:, :, None], diagonal[:, None]
+    solved: np.ndarray | float = 0.0
+    residual = transposed @ weights
+    direction = residual / diagonal
+    length = _products(residual, direction)
+    for _ in range(_STEPS):
+        image = transposed @ (weights * (factors @ direction)) + diagonal * direction
+        step = length / np.maximum(_products(direction, image), _TINY)
+        solved = solved + step * direction
+        residual = residual - step * image
+        before, preconditioned = length, residual / diagonal
+        length = _products(residual, preconditioned)
+        direction = preconditioned + length / np.maximum(before, _TINY) * direction
+    return np.asarray(solved)[:, :, 0]
+
+
+def _products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return (left * right).sum(axis=1, keepdims=True)
 
 
 def _equally_long(matrix: csr_matrix, factors: int) -> Iterator[np.ndarray]:
@@ -117,8 +161,15 @@ class Als:
     pages: Side
     name: str = "als"
 
+    @cached_property
+    def ranked(self) -> Ranked:
+        return Ranked.of(self.pages.factors)
+
+    def block(self, n_pages: int) -> int:
+        return _USERS
+
     def score(self, histories: csr_matrix) -> Scores:
-        return FactorScores(self.pages.solve(histories), self.pages.factors)
+        return FactorScores(self.pages.solve(histories), self.pages.factors, self.ranked)
 
     def contribution(self, weights: np.ndarray, seen: np.ndarray, pages: np.ndarray) -> np.ndarray:
         """How much a seen page alone would raise a page."""
@@ -149,6 +200,6 @@ def fit_als(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         run = pool.map if weights.nnz > _WORTH_THREADS else map
         for _ in range(iterations):
-            users = Side.of(pages.solve(weights, run), alpha0, ridge)
-            pages = Side.of(users.solve(transposed, run), alpha0, ridge)
+            users = Side.of(pages.approach(weights, run), alpha0, ridge)
+            pages = Side.of(users.approach(transposed, run), alpha0, ridge)
     return Als(pages)

@@ -11,9 +11,6 @@ from scipy.sparse import csr_matrix
 from clicklake.recommend.models import Model
 from clicklake.recommend.scores import best
 
-# Scores that are held at once, in a block of users.
-_BLOCK = 16_000_000
-
 
 @dataclass(frozen=True)
 class Lists:
@@ -33,7 +30,7 @@ def top_lists(model: Model, histories: csr_matrix, k: int) -> Lists:
     A list that the model cannot fill goes on with the most popular pages; a page's number is
     its place by popularity.
     """
-    parts = [best(model.score(block), block, k) for block in _blocks(histories)]
+    parts = [best(model.score(block), block, k) for block in _blocks(model, histories)]
     pages = np.concatenate([pages for pages, _ in parts])
     scores = np.nan_to_num(np.concatenate([scores for _, scores in parts]))
     from_model = pages >= 0
@@ -41,8 +38,8 @@ def top_lists(model: Model, histories: csr_matrix, k: int) -> Lists:
     return Lists(pages, scores, from_model)
 
 
-def _blocks(histories: csr_matrix) -> Iterator[csr_matrix]:
-    size = max(1, _BLOCK // histories.shape[1])
+def _blocks(model: Model, histories: csr_matrix) -> Iterator[csr_matrix]:
+    size = model.block(histories.shape[1])
     for start in range(0, max(histories.shape[0], 1), size):
         yield histories[start : start + size]
 

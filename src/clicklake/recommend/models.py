@@ -14,6 +14,8 @@ from scipy.sparse import csr_matrix, diags, vstack
 
 from clicklake.recommend.scores import ExactScores, Scores, SumOfScores, entries
 
+# Scores that are held at once, in a block of users.
+_BLOCK = 16_000_000
 # Rows of the co-view matrix that are made at a time; bounds its memory.
 _ENTRIES = 20_000_000
 
@@ -24,6 +26,10 @@ class Model(Protocol):
     @property
     def name(self) -> str: ...
 
+    def block(self, n_pages: int) -> int:
+        """How many users to score at once; bounds the memory."""
+        ...
+
     def score(self, histories: csr_matrix) -> Scores:
         """Score all pages for each row of weights."""
         ...
@@ -33,8 +39,15 @@ class Model(Protocol):
         ...
 
 
+class _ByScores:
+    """Models that hold the scores of all pages at once."""
+
+    def block(self, n_pages: int) -> int:
+        return max(1, _BLOCK // n_pages)
+
+
 @dataclass(frozen=True)
-class Popularity:
+class Popularity(_ByScores):
     """Scores a page by the share of users who viewed it, whoever asks."""
 
     share: np.ndarray
@@ -48,7 +61,7 @@ class Popularity:
 
 
 @dataclass(frozen=True)
-class ItemToItem:
+class ItemToItem(_ByScores):
     """`similar[i, j]`: how much a view of page i speaks for page j."""
 
     name: str
@@ -62,7 +75,7 @@ class ItemToItem:
 
 
 @dataclass(frozen=True)
-class Blend:
+class Blend(_ByScores):
     """A weighted sum of models."""
 
     parts: tuple[tuple[float, Model], ...]

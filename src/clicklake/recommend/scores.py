@@ -13,12 +13,15 @@ from scipy.sparse import csr_matrix
 # Scores are compared and published with this many significant digits, so that the last bits
 # of floating-point arithmetic decide nothing.
 _DIGITS = 6
+# Scores below it are none.
+LEAST = np.finfo(np.float32).tiny
 _GROUP = 64  # columns whose greatest value is looked at first
 
 
 class Scores(Protocol):
     """`values`: users by pages, dense or sparse, right within `slack` for each user.
 
+    `near_best(seen, k)`: row and page of everything unseen that could be among a row's `k` best.
     `at(rows, pages)` gives single scores that do not depend on who shares the block.
     """
 
@@ -27,6 +30,8 @@ class Scores(Protocol):
 
     @property
     def slack(self) -> np.ndarray: ...
+
+    def near_best(self, seen: csr_matrix, k: int) -> tuple[np.ndarray, np.ndarray]: ...
 
     def at(self, rows: np.ndarray, pages: np.ndarray) -> np.ndarray: ...
 
@@ -41,29 +46,11 @@ class ExactScores:
     def slack(self) -> np.ndarray:
         return np.zeros(self.values.shape[0])
 
+    def near_best(self, seen: csr_matrix, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return _near_best(self.values, self.slack, seen, k)
+
     def at(self, rows: np.ndarray, pages: np.ndarray) -> np.ndarray:
         return entries(self.values, rows, pages).astype(np.float64)
-
-
-@dataclass(frozen=True)
-class FactorScores:
-    """Products of users' and pages' factors; BLAS may round them differently in each block."""
-
-    users: np.ndarray
-    pages: np.ndarray
-
-    @property
-    def values(self) -> np.ndarray:
-        return self.users @ self.pages.T
-
-    @property
-    def slack(self) -> np.ndarray:
-        # float32 rounds a product of d factors by at most d * 2**-24 of the norms' product.
-        norms = np.linalg.norm(self.users, axis=1) * np.linalg.norm(self.pages, axis=1).max()
-        return 2 * self.users.shape[1] * 2.0**-24 * norms
-
-    def at(self, rows: np.ndarray, pages: np.ndarray) -> np.ndarray:
-        return (self.users[rows].astype(np.float64) * self.pages[pages]).sum(axis=1)
 
 
 @dataclass(frozen=True)
@@ -80,6 +67,9 @@ class SumOfScores:
     @property
     def slack(self) -> np.ndarray:
         return np.sum([factor * scores.slack for factor, scores in self.parts], axis=0)
+
+    def near_best(self, seen: csr_matrix, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return _near_best(self.values, self.slack, seen, k)
 
     def at(self, rows: np.ndarray, pages: np.ndarray) -> np.ndarray:
         return np.sum([factor * scores.at(rows, pages) for factor, scores in self.parts], axis=0)
@@ -98,41 +88,45 @@ def best(scores: Scores, seen: csr_matrix, k: int) -> tuple[np.ndarray, np.ndarr
     Only positive scores count. Equal scores go to the lower page number, which is the more
     popular page. Places without a page hold -1 and NaN.
     """
-    values = scores.values
-    find = _near_best_dense if isinstance(values, np.ndarray) else _near_best_sparse
-    rows, pages = find(values, scores.slack, seen, k)
+    rows, pages = scores.near_best(seen, k)
     exact = _rounded(scores.at(rows, pages))
     rows, pages, exact = (part[exact > 0] for part in (rows, pages, exact))
     order = np.lexsort((pages, -exact, rows))
     return _first_places(rows[order], pages[order], exact[order], seen.shape[0], k)
 
 
+def _near_best(
+    values: np.ndarray | csr_matrix, slack: np.ndarray, seen: csr_matrix, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    find = _near_best_dense if isinstance(values, np.ndarray) else _near_best_sparse
+    return find(values, slack, seen, k)
+
+
 def _near_best_dense(
     values: np.ndarray, slack: np.ndarray, seen: csr_matrix, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Row and page of everything that could be among each row's `k` best."""
     values[np.repeat(np.arange(len(values)), np.diff(seen.indptr)), seen.indices] = -np.inf
     # k groups have a peak of at least the k-th highest peak: so many values has the row.
     n_pages = values.shape[1]
     size = _GROUP if n_pages > k * _GROUP else 1
     width = -(-n_pages // size)
-    peaks = _peaks(values, width)
+    highest = peaks(values, width)
     place = max(width - k, 0)
-    least = _tolerant(np.partition(peaks, place, axis=1)[:, place], slack)
-    rows, columns = np.nonzero(peaks >= np.maximum(least, np.finfo(np.float32).tiny)[:, None])
+    least = tolerant(np.partition(highest, place, axis=1)[:, place], slack)
+    rows, columns = np.nonzero(highest >= np.maximum(least, LEAST)[:, None])
     pages = columns[:, None] + width * np.arange(size)
     found = values[rows[:, None], np.minimum(pages, n_pages - 1)] >= least[rows][:, None]
     near, member = np.nonzero(found & (pages < n_pages))
     return rows[near], pages[near, member]
 
 
-def _peaks(values: np.ndarray, width: int) -> np.ndarray:
+def peaks(values: np.ndarray, width: int) -> np.ndarray:
     """The greatest value of each group: columns c, c + width, c + 2 * width and so on."""
-    peaks = values[:, :width].copy()
+    highest = values[:, :width].copy()
     for start in range(width, values.shape[1], width):
         part = values[:, start : start + width]
-        np.maximum(peaks[:, : part.shape[1]], part, out=peaks[:, : part.shape[1]])
-    return peaks
+        np.maximum(highest[:, : part.shape[1]], part, out=highest[:, : part.shape[1]])
+    return highest
 
 
 def _near_best_sparse(
@@ -151,13 +145,13 @@ def _near_best_sparse(
         columns, data = columns[unseen], data[unseen]
         if len(data) > k:
             least = np.partition(data, len(data) - k)[len(data) - k]
-            columns = columns[data >= _tolerant(least, slack[row])]
+            columns = columns[data >= tolerant(least, slack[row])]
         rows.append(np.full(len(columns), row))
         pages.append(columns)
     return np.concatenate(rows), np.concatenate(pages)
 
 
-def _tolerant(least: np.ndarray, slack: np.ndarray) -> np.ndarray:
+def tolerant(least: np.ndarray, slack: np.ndarray) -> np.ndarray:
     """A bound below everything that rounding could lift to `least`."""
     return least - 2 * slack - np.abs(least) * 10.0 ** (1 - _DIGITS)
 
