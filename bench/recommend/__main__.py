@@ -38,12 +38,16 @@ IMPLICIT_GRID = [(r, a) for r in (0.01, 10.0, 100.0) for a in (1.0, 4.0, 20.0)]
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table; times are seconds by the clock, scoring is the top 3 of all users."""
+    """A line of the table; times are seconds by the clock, scoring is the top 3 of all users.
+
+    `cpu`: seconds that all cores together computed for both.
+    """
 
     name: str
     quality: Quality
     fit: float
     score: float
+    cpu: float
     note: str = ""
 
 
@@ -117,10 +121,15 @@ def _leaders(choice: Choice) -> list[Spec]:
 
 def _judged(data: Split, spec: Spec, choice: Choice, settings: Recommend) -> Row:
     weights = data.train.weights(weighting(spec.weights, settings, data.train))
+    cpu = time.process_time()
     model, fitted = _timed(lambda: fit(spec, weights))
     _, scored = _timed(lambda: _score_all(lambda block: top_lists(model, block, 3), weights))
+    cpu = time.process_time() - cpu
     quality = measure(model, weights, data.hidden)
-    return Row(spec.model, quality, fitted, scored, "auto" if spec == choice.spec else "")
+    note = ", ".join(f"{name} {value:g}" for name, value in spec.params.items())
+    if spec == choice.spec:
+        note = f"chosen; {note}"
+    return Row(spec.model, quality, fitted, scored, cpu, note)
 
 
 def _score_all(recommend: Callable[[csr_matrix], Lists], weights: csr_matrix) -> None:
@@ -157,18 +166,20 @@ def _implicit(views: csr_matrix, hidden: csr_matrix, ridge: float, alpha: float,
         model = AlternatingLeastSquares(
             factors=64, iterations=10, regularization=ridge, alpha=alpha, random_state=0
         )
+        cpu = time.process_time()
         _, fitted = _timed(lambda: model.fit(binary, show_progress=False))
         everyone = np.arange(binary.shape[0])
         _, scored = _timed(lambda: model.recommend(everyone, binary, N=3))
+        cpu = time.process_time() - cpu
         users = np.flatnonzero(np.diff(hidden.indptr))
         pages, scores = model.recommend(users, binary[users], N=max(LENGTHS))
     lists = Lists(pages, scores, np.ones(pages.shape, dtype=bool))
     note = f"regularization {ridge:g}, alpha {alpha:g}"
-    return Row(name, compare(lists, hidden[users], binary), fitted, scored, note)
+    return Row(name, compare(lists, hidden[users], binary), fitted, scored, cpu, note)
 
 
 def table(rows: list[Row]) -> str:
-    header = ["model", *SHOWN, "se", "coverage", "fit s", "top 3 s", ""]
+    header = ["model", *SHOWN, "se", "coverage", "fit s", "top 3 s", "cpu s", ""]
     lines = [
         [
             row.name,
@@ -177,6 +188,7 @@ def table(rows: list[Row]) -> str:
             f"{row.quality.coverage:.3f}",
             f"{row.fit:.1f}",
             f"{row.score:.1f}",
+            f"{row.cpu:.1f}",
             row.note,
         ]
         for row in rows
@@ -193,7 +205,8 @@ def table(rows: list[Row]) -> str:
 
 def as_dict(row: Row) -> dict[str, Any]:
     figures = {"model": row.name, "note": row.note, "fit_seconds": row.fit}
-    return figures | {"score_seconds": row.score, **row.quality.as_dict()}
+    figures |= {"score_seconds": row.score, "cpu_seconds": row.cpu}
+    return figures | row.quality.as_dict()
 
 
 if __name__ == "__main__":
