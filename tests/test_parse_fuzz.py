@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -22,6 +19,7 @@ import pytest
 
 import hostile
 import oracle
+import parser_memory
 from clicklake import sources, storage
 from clicklake.parse import rows
 
@@ -191,7 +189,7 @@ def fuzzed(rng: Random) -> hostile.Files:
 def test_mutated_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = Random(f"{SEED} parser")
     fates: Counter[str] = Counter()
-    for number in range(50 * FULL or 400):
+    for number in range(50 * FULL or 150):
         chunk = rng.choice((7, 64, 1000, 8 << 20))  # borders of chunks fall anywhere
         monkeypatch.setattr(storage, "CHUNK", chunk)
         root = tmp_path / str(number)
@@ -250,54 +248,24 @@ HUGE: dict[str, tuple[str, Callable[[], bytes], dict[str, int]]] = {
     "8 MB of tiny bad JSON": ("page_views", lambda: b"1\n" * (4 * _MB),
                               {"not_an_object": 4 * _MB}),
 }  # fmt: skip
-
-_MEASURE = """
-import sys
-sys.path[:0] = {paths!r}
-import test_parse_fuzz
-test_parse_fuzz.measure({root!r}, {source!r})
-"""
+SHORT = ("one line of 100 MB", "a million columns", "nested 100,000 deep", "16 MB of quotes")
 
 
-def _peak() -> int:
-    """The most memory that this process has had, in kilobytes."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1))
+@pytest.fixture(scope="module")
+def measure() -> Iterator[parser_memory.Measure]:
+    with parser_memory.measuring() as measured:
+        yield measured
 
 
-def measure(root: str, source: str) -> None:
-    """Read a folder as a run does and print what was found and the memory that it took."""
-    place = storage.open_storage(root)
-    given = sources.options(source, place.root, place.list(), as_of=hostile.AS_OF)
-    reader = sources.LogReader(given)
-    before = _peak()
-    found: Counter[str] = Counter()
-    for partition in reader.partitions():
-        for batch in reader.read(partition):
-            for summary in batch["_summary"].drop_null().to_pylist():
-                split = sources.SplitSummary(**json.loads(summary))
-                found.update(split.reasons)
-                good = split.read - split.filtered - split.quarantined
-                found.update(good=good, refused=int(bool(split.refused)))
-    after = _peak()
-    print({key: count for key, count in found.items() if count}, after - before, sep="|")
-
-
-@pytest.mark.parametrize("case", HUGE)
-def test_huge_things_take_little_memory(tmp_path: Path, case: str) -> None:
+@pytest.mark.parametrize("case", HUGE if FULL else SHORT)
+def test_huge_things_take_little_memory(
+    tmp_path: Path, measure: parser_memory.Measure, case: str
+) -> None:
     """At most 400 MB beside what the parser takes at rest, whatever the file holds."""
     source, make, expected = HUGE[case]
-    if not FULL and "tiny" in case:
-        pytest.skip("only in the full form: make torture")
     (tmp_path / "f").write_bytes(make())
-    here = Path(__file__).parent
-    code = _MEASURE.format(
-        paths=[str(here), str(here.parent / "src")], root=str(tmp_path), source=source
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
-    )
-    found, kilobytes = done.stdout.strip().split("|")
-    print(case, found, f"{int(kilobytes) // 1024} MB")
-    assert found == str(expected)
-    assert int(kilobytes) < 400 * 1024
+    found, megabytes = measure(tmp_path, source)
+    (tmp_path / "f").unlink()
+    print(case, found, f"{megabytes} MB")
+    assert found == expected
+    assert megabytes < 400

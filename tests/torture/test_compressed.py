@@ -5,16 +5,14 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 import zstandard
 
+import parser_memory
 import places
 from conftest import FULL, Scene, share
 from test_parse_fuzz import read
@@ -95,12 +93,10 @@ def test_a_run_refuses_it_by_name_and_publishes_nothing(
     assert places.strays(lake) == []
 
 
-_READ = """
-import sys
-sys.path[:0] = {paths!r}
-import test_parse_fuzz
-test_parse_fuzz.measure({root!r}, "page_views")
-"""
+@pytest.fixture(scope="module")
+def measure() -> Iterator[parser_memory.Measure]:
+    with parser_memory.measuring() as measured:
+        yield measured
 
 
 def _bomb(file: Path, kind: str, unit: bytes, size: int) -> None:
@@ -113,19 +109,15 @@ def _bomb(file: Path, kind: str, unit: bytes, size: int) -> None:
 
 
 @pytest.mark.parametrize("kind, unit", [("zst", b"0"), ("zst", b"\n"), ("gz", b"0"), ("bz2", b"0")])
-def test_a_bomb_takes_little_memory(tmp_path: Path, kind: str, unit: bytes) -> None:
+def test_a_bomb_takes_little_memory(
+    tmp_path: Path, measure: parser_memory.Measure, kind: str, unit: bytes
+) -> None:
     gigabytes = 10 if kind == "zst" and unit == b"0" else 1
     if unit == b"\n" or not FULL:  # each blank line is looked at
         gigabytes = 0.2 if FULL else 0.02
     _bomb(tmp_path / f"f.{kind}", kind, unit, int(gigabytes * (1 << 30)))
-    here = Path(__file__).parents[1]
-    code = _READ.format(paths=[str(here), str(here.parent / "src")], root=str(tmp_path))
-    environment = {**os.environ, "PYTHONPATH": str(here)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-    )
-    found, kilobytes = done.stdout.strip().split("|")
     size = (tmp_path / f"f.{kind}").stat().st_size
-    print(f"{kind}: {size} bytes hold {gigabytes} GB of {unit!r}: {int(kilobytes) >> 10} MB")
-    assert found == ("{'record_too_long': 1}" if unit == b"0" else "{}")
-    assert int(kilobytes) < 400 * 1024
+    found, megabytes = measure(tmp_path, "page_views")
+    print(f"{kind}: {size} bytes hold {gigabytes} GB of {unit!r}: {megabytes} MB")
+    assert found == ({"record_too_long": 1} if unit == b"0" else {})
+    assert megabytes < 400
