@@ -71,6 +71,7 @@ def _main() -> None:
     import pyarrow.csv
     import pyarrow.json  # noqa: F401
 
+    import clicklake.sources  # noqa: F401
     import hostile  # noqa: F401
 
     for line in sys.stdin:
