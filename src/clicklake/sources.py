@@ -204,7 +204,7 @@ class LogReader(DataSourceReader):
                 multiline=self.multiline,
                 final=final,
             )
-            yield from self._account(parsed, summary, rest_before=rest, data=data)
+            yield from self._account(parsed, summary, rest_before=rest)
             rest = parsed.rest
             summary.ends_with_newline = block.endswith(b"\n")
         if layout:
@@ -212,12 +212,12 @@ class LogReader(DataSourceReader):
         summary.digest = stored.digest()
 
     def _account(
-        self, parsed: rows.Parsed, summary: SplitSummary, *, rest_before: bytes, data: bytes
+        self, parsed: rows.Parsed, summary: SplitSummary, *, rest_before: bytes
     ) -> Iterator[pa.RecordBatch]:
         if self.forgotten:
             parsed = self.forgotten.without(self.source, parsed)
         base = summary.lines - rest_before.count(b"\n")
-        summary.lines += data.count(b"\n")
+        summary.lines = base + parsed.line_ends
         summary.read += parsed.read
         _add_rows_read(parsed.read)
         summary.filtered += parsed.filtered

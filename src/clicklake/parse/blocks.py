@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +12,8 @@ import pyarrow as pa
 MAX_RECORD = 1 << 20  # bytes, without the line end
 MAX_LINES = 1 << 18  # of a block: broken ones are Python objects, each with its reason
 BOM = b"\xef\xbb\xbf"
+
+_FEW = 16  # lines that are looked at one by one
 
 # A line is never held longer than this: its end may still be CR LF.
 _KEPT = MAX_RECORD + 2
@@ -43,8 +43,9 @@ def blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _portions(block: bytes) -> Iterator[bytes]:
     begin = 0
-    if block.count(b"\n") > MAX_LINES:
-        newlines = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+    is_end = np.frombuffer(block, np.uint8) == 10
+    if np.count_nonzero(is_end) > MAX_LINES:
+        newlines = np.flatnonzero(is_end)
         for newline in newlines[MAX_LINES - 1 :: MAX_LINES].tolist():
             yield block[begin : newline + 1]
             begin = newline + 1
@@ -109,6 +110,15 @@ class Block:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @property
+    def first_bytes(self) -> np.ndarray:
+        """Each line's first byte, a line end included."""
+        return np.frombuffer(self.data, np.uint8)[self.starts]
+
+    @property
+    def line_ends(self) -> int:
+        return len(self) if self.data.endswith(b"\n") else max(len(self) - 1, 0)
+
     @cached_property
     def lines(self) -> pa.Array:
         """The lines with their line ends, without a copy. Not checked to be UTF-8."""
@@ -117,40 +127,37 @@ class Block:
             pa.string(), len(self), [None, offsets, pa.py_buffer(self.data)]
         )
 
-    def proven(self, matches: np.ndarray) -> np.ndarray:
-        """`matches` less the lines that are too long or not UTF-8."""
+    @cached_property
+    def sound(self) -> np.ndarray:
+        """The lines that are neither too long nor broken UTF-8."""
         short = (self.ends - self.starts) <= MAX_RECORD
-        if self.data.isascii():
-            return matches & short
-        try:
-            self.lines.validate(full=True)
-        except pa.ArrowInvalid:
-            return matches & short & self._valid_utf8()
-        return matches & short
+        return short if self.data.isascii() else short & self._valid_utf8()
 
     def _valid_utf8(self) -> np.ndarray:
-        """Which lines are UTF-8, by one pass over the block."""
-        errors: list[int] = []
-        _decode_errors.positions = errors
-        self.data.decode("utf-8", errors=_COLLECT)
+        """Which lines are UTF-8. Few are not, so they are closed in on by halves."""
         valid = np.ones(len(self), bool)
-        valid[np.searchsorted(self.offsets, errors, side="right") - 1] = False
+        spans = [(0, len(self))]
+        while spans:
+            begin, end = spans.pop()
+            if _is_valid(self.lines.slice(begin, end - begin)):
+                continue
+            if end - begin <= _FEW:
+                valid[begin:end] = [is_utf8(self.line(at)) for at in range(begin, end)]
+            else:
+                middle = (begin + end) // 2
+                spans += [(begin, middle), (middle, end)]
         return valid
 
-
-_COLLECT = "clicklake.collect"
-_decode_errors = threading.local()
-
-
-def _collect(error: UnicodeError) -> tuple[str, int]:
-    """Note where a decoding error is, and go on behind it."""
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    _decode_errors.positions.append(error.start)
-    return "", error.end
+    def line(self, at: int) -> bytes:
+        return self.data[self.starts[at] : self.ends[at]]
 
 
-codecs.register_error(_COLLECT, _collect)
+def _is_valid(lines: pa.Array) -> bool:
+    try:
+        lines.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def is_utf8(data: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -92,33 +93,48 @@ def read(block: Block, layout: Layout, *, multiline: bool = False, final: bool =
     `multiline` lets a record go on over line ends inside quotes; a record that is still open at
     the end of the block is left in `rest`, unless the block is `final`.
     """
-    proven = block.proven(_well_formed(block, layout.width))
-    if BOM in block.data:  # pyarrow takes one at the start of what it is given for no content
-        proven &= ~pc.starts_with(block.lines, BOM.decode()).to_numpy(zero_copy_only=False)
+    proven = block.sound & _candidates(block, layout.width)
+    table, taken = _by_pyarrow(block, proven, layout)
+    proven[:] = False
+    proven[taken] = True
     odd = _Odd(layout)
     rest = odd.read(block, proven, multiline=multiline, final=final)
-    fast = np.flatnonzero(proven)
-    parts = [_fast_columns(block, proven, layout)] if len(fast) else []
+    fast = proven[taken]  # less those that a record over several lines has swallowed
+    if not fast.all():
+        table, taken = table.filter(pa.array(fast)), taken[fast]
+    parts = [{name: combine(table[name].chunks) for name in layout.positions}] if len(taken) else []
     parts += [odd.columns()] if odd.first or not parts else []
     return Records(
         columns={name: combine([part[name] for part in parts]) for name in layout.positions},
-        first=np.concatenate([fast, np.array(odd.first, np.int64)]),
-        last=np.concatenate([fast, np.array(odd.last, np.int64)]),
+        first=np.concatenate([taken, np.array(odd.first, np.int64)]),
+        last=np.concatenate([taken, np.array(odd.last, np.int64)]),
         broken=odd.broken,
         rest=rest,
     )
 
 
-def _well_formed(block: Block, width: int) -> np.ndarray:
-    """Which lines pyarrow reads as we do: `width` fields, every quote closed at a field's end."""
+def _candidates(block: Block, width: int) -> np.ndarray:
+    """Which lines pyarrow reads as we do, or refuses: every quote closed at a field's end."""
+    lines = block.ends > block.starts
+    # pyarrow takes a byte order mark at the start of what it is given for no content.
+    lines[block.first_bytes == BOM[0]] = False
+    special = np.unique(np.searchsorted(block.offsets, _special(block), side="right") - 1)
+    if len(special):
+        lines[special] &= _match_form(block.lines.take(pa.array(special)), width)
+    return lines
+
+
+def _special(block: Block) -> np.ndarray:
+    """Where quotes are, and carriage returns that do not belong to a line's end."""
     data = np.frombuffer(block.data, np.uint8)
-    commas = np.flatnonzero(data == ord(","))
-    well_formed = np.diff(np.searchsorted(commas, block.offsets)) == width - 1
-    special = np.flatnonzero((data == ord('"')) | (data == ord("\r")))
-    lines = np.unique(np.searchsorted(block.offsets, special, side="right") - 1)
-    if len(lines):
-        well_formed[lines] = _match_form(block.lines.take(pa.array(lines)), width)
-    return well_formed
+    found = [np.zeros(0, np.int64)]
+    if b'"' in block.data:
+        found.append(np.flatnonzero(data == ord('"')))
+    if b"\r" in block.data:
+        returns = np.flatnonzero(data == ord("\r"))
+        after = data[np.minimum(returns + 1, len(data) - 1)]
+        found.append(returns[after != ord("\n")])
+    return np.concatenate(found)
 
 
 def _match_form(lines: pa.Array, width: int) -> np.ndarray:
@@ -129,25 +145,46 @@ def _match_form(lines: pa.Array, width: int) -> np.ndarray:
         return np.zeros(len(lines), bool)
 
 
-def _fast_columns(block: Block, proven: np.ndarray, layout: Layout) -> Columns:
-    data = selected(block, proven)
+def _by_pyarrow(block: Block, mask: np.ndarray, layout: Layout) -> tuple[pa.Table, np.ndarray]:
+    """Of the lines that `mask` selects, those that have as many fields as they should."""
     names = [str(position) for position in range(layout.width)]
-    wanted = {str(position): name for name, position in layout.positions.items()}
-    table = pa.csv.read_csv(
-        pa.BufferReader(data),
-        read_options=pa.csv.ReadOptions(
-            column_names=names, block_size=max(data.size, 1), use_threads=False
-        ),
-        parse_options=pa.csv.ParseOptions(newlines_in_values=False),
-        convert_options=pa.csv.ConvertOptions(
+    lines = np.flatnonzero(mask)
+    table, refused = read_delimited(
+        selected(block, mask),
+        names,
+        pa.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
-            include_columns=list(wanted),
+            include_columns=[str(position) for position in layout.positions.values()],
             strings_can_be_null=True,
             null_values=[""],
             check_utf8=False,
         ),
     )
-    return {wanted[column]: combine(table[column].chunks) for column in table.column_names}
+    return table.rename_columns(list(layout.positions)), np.delete(lines, refused)
+
+
+def read_delimited(
+    data: pa.Buffer, names: list[str], convert: pa.csv.ConvertOptions, **parse: Any
+) -> tuple[pa.Table, list[int]]:
+    """Lines, none of them empty, by pyarrow; and which of them have another number of fields."""
+    if not data.size:
+        return pa.table({name: text_array([]) for name in convert.include_columns or names}), []
+    refused: list[int] = []
+
+    def refuse(row: pa.csv.InvalidRow) -> str:
+        refused.append(row.number - 1)
+        return "skip"
+
+    table = pa.csv.read_csv(
+        pa.BufferReader(data),
+        # One block: pyarrow numbers the rows of each anew.
+        read_options=pa.csv.ReadOptions(
+            column_names=names, block_size=max(data.size, 1), use_threads=False
+        ),
+        parse_options=pa.csv.ParseOptions(invalid_row_handler=refuse, **parse),
+        convert_options=convert,
+    )
+    return table, refused
 
 
 class _Odd:

@@ -23,6 +23,7 @@ FAR = np.iinfo(np.int64).max  # a time that exists, beyond every range
 
 _EMAIL = r"\A[^@ \t]+@[^@ \t]+\z"
 _WHOLE = r"\A[+-]?[0-9]{1,18}\z"
+_SECONDS = r"\A[0-9]{1,12}\z"
 _UNIX = r"\A[0-9]{1,12}(?:\.[0-9]{1,9})?\z"
 _UNIX_ANY = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?")
 _ISO_TAIL = re.compile(r"(?:\.([0-9]{1,9}))?(?:Z|([+-])([0-9]{2}):?([0-9]{2}))?")
@@ -158,14 +159,24 @@ def _tail(tail: str) -> int:
 
 def unix_time(values: pa.Array) -> np.ndarray:
     """Seconds since 1970, a fraction cut to microseconds; beyond any range it is `FAR`."""
+    times = np.full(len(values), INVALID, np.int64)
+    whole = matches(values, _SECONDS)
+    seconds = values if whole.all() else values.filter(pa.array(whole))
+    times[whole] = seconds.cast(pa.int64()).to_numpy() * SECOND
+    other = ~whole & ~is_null(values)
+    if other.any():
+        times[other] = _fractional(values.filter(pa.array(other)))
+    return times
+
+
+def _fractional(values: pa.Array) -> np.ndarray:
     plain = matches(values, _UNIX)
     decimals = pc.if_else(pa.array(plain), values, pa.scalar(None, pa.string()))
     micros = decimals.cast(pa.decimal128(21, 9)).cast(
         options=pc.CastOptions(pa.decimal128(21, 6), allow_decimal_truncate=True)
     )
     times = np.where(plain, _unscaled(micros), INVALID)
-    odd = ~plain & ~is_null(values)
-    times[odd] = [_unix(value) for value in values.filter(pa.array(odd)).to_pylist()]
+    times[~plain] = [_unix(value) for value in values.filter(pa.array(~plain)).to_pylist()]
     return times
 
 

@@ -44,10 +44,10 @@ def selected(block: Block, mask: np.ndarray) -> pa.Buffer:
     """The bytes of the lines that `mask` selects, one after the other."""
     if mask.all():
         return pa.py_buffer(block.data)
-    lines = block.lines.filter(pa.array(mask))
-    offsets = np.frombuffer(lines.buffers()[1], np.int32)
-    begin, end = offsets[lines.offset], offsets[lines.offset + len(lines)]
-    return lines.buffers()[2].slice(begin, end - begin)
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
+    spans = block.offsets[edges].reshape(-1, 2).tolist()  # from a line to the first left out
+    data = memoryview(block.data)
+    return pa.py_buffer(b"".join([data[begin:end] for begin, end in spans]))
 
 
 def text_array(values: list[str | None]) -> pa.Array:

@@ -30,12 +30,16 @@ TimeRange = tuple[int, int]
 
 @dataclass(frozen=True)
 class Source:
-    """How a source is read: its format, its rows' schema, and the check of its fields."""
+    """How a source is read: its format, its rows' schema, and the check of its fields.
+
+    `derive` adds the columns that follow from others, once it is known which rows are kept.
+    """
 
     name: str
     format: Literal["csv", "jsonl"]
     schema: pa.Schema
     check: Callable[[Columns, TimeRange], tuple[Columns, Checks]]
+    derive: Callable[[Columns], Columns] = lambda columns: columns
     layout: csv.Layout | None = None  # None: the file's header has it
     names: tuple[str, ...] = ()  # the columns that a header must have
 
@@ -51,12 +55,16 @@ class Rejects:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a block held. `read` counts the records; `rest` belongs before the next block."""
+    """What a block held. `read` counts the records, `line_ends` what its lines end with.
+
+    `rest` belongs before the next block.
+    """
 
     rows: pa.RecordBatch
     rejects: Rejects
     read: int
     filtered: int
+    line_ends: int
     rest: bytes
 
 
@@ -95,15 +103,23 @@ def _decide(source: Source, block: Block, records: Records, time_range: TimeRang
         for at in np.flatnonzero(~kept)
         if checks[fates[at]][0] != FILTERED
     ]
-    batch = pa.RecordBatch.from_arrays(
-        [columns[field.name].cast(field.type) for field in source.schema], schema=source.schema
-    )
     return Parsed(
-        rows=batch if kept.all() else batch.filter(pa.array(kept)),
+        rows=_batch(source, columns, kept),
         rejects=_rejects(block, records.broken + refused),
         read=len(records.first) + len(records.broken),
         filtered=filtered,
+        line_ends=block.line_ends,
         rest=records.rest,
+    )
+
+
+def _batch(source: Source, columns: Columns, kept: np.ndarray) -> pa.RecordBatch:
+    rows = pa.RecordBatch.from_pydict(columns)
+    if not kept.all():
+        rows = rows.filter(pa.array(kept))
+    derived = source.derive(dict(zip(rows.schema.names, rows.columns, strict=True)))
+    return pa.RecordBatch.from_arrays(
+        [derived[field.name].cast(field.type) for field in source.schema], schema=source.schema
     )
 
 
@@ -165,21 +181,24 @@ def _page_views(raw: Columns, time_range: TimeRange) -> tuple[Columns, Checks]:
 
 def _clickstream(raw: Columns, time_range: TimeRange) -> tuple[Columns, Checks]:
     times = fields.unix_time(fields.text(raw["time"]))
-    trimmed = {name: fields.text(values) for name, values in raw.items() if name != "time"}
-    width, height = fields.screen(trimmed["screen_resolution"])
-    columns = {
-        **trimmed,
-        "time": fields.timestamps(times),
-        **urls.parts(pc.fill_null(trimmed["url"], "")),
-        "screen_width": width,
-        "screen_height": height,
-        "is_crawler": is_crawler(trimmed["browser"], trimmed["os"]),
-    }
+    columns = {name: fields.text(values) for name, values in raw.items() if name != "time"}
+    columns["time"] = fields.timestamps(times)
     return columns, [
-        ("missing_visitor", fields.is_null(trimmed["anonymous_user_id"])),
-        ("missing_url", fields.is_null(trimmed["url"])),
+        ("missing_visitor", fields.is_null(columns["anonymous_user_id"])),
+        ("missing_url", fields.is_null(columns["url"])),
         *_time(times, time_range),
     ]
+
+
+def _with_labels(columns: Columns) -> Columns:
+    width, height = fields.screen(columns["screen_resolution"])
+    return {
+        **columns,
+        **urls.parts(columns["url"]),
+        "screen_width": width,
+        "screen_height": height,
+        "is_crawler": is_crawler(columns["browser"], columns["os"]),
+    }
 
 
 def _nullable(schema: pa.Schema) -> pa.Schema:
@@ -206,9 +225,16 @@ SOURCES = {
             "csv",
             _nullable(USER_UPDATES.schema),
             _user_updates,
-            USER_UPDATES_LAYOUT,
+            layout=USER_UPDATES_LAYOUT,
         ),
         Source(PAGE_VIEWS.name, "jsonl", _nullable(PAGE_VIEWS.schema), _page_views),
-        Source(CLICKSTREAM.name, "csv", CLICKS, _clickstream, names=CLICKSTREAM.key),
+        Source(
+            CLICKSTREAM.name,
+            "csv",
+            CLICKS,
+            _clickstream,
+            derive=_with_labels,
+            names=CLICKSTREAM.key,
+        ),
     )
 }
