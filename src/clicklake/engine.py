@@ -247,4 +247,4 @@ def _s3a_settings() -> dict[str, str]:
 def brief(error: Exception) -> str:
     """The first words of an engine's error, without its stack and without addresses of people."""
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return re.sub(r"\S+@\S+", "…", text)[:500]
+    return re.sub(r"(?<!\S)\S+@\S+", "…", text)[:500]

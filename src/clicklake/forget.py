@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from clicklake import engine, lease, pipeline, privacy, sql
 from clicklake.config import Config
-from clicklake.errors import InputError
+from clicklake.errors import ConfigError, InputError
 from clicklake.inputs import REPLAYED
 from clicklake.lake import (
     RUNS,
@@ -34,7 +34,16 @@ from clicklake.lake import (
     Snapshot,
     partition_values,
 )
-from clicklake.privacy import EMAIL, FORGOTTEN, USER, VISITOR, Forgotten, Person, addresses
+from clicklake.privacy import (
+    EMAIL,
+    FORGOTTEN,
+    HAS_AT,
+    USER,
+    VISITOR,
+    Forgotten,
+    Person,
+    addresses,
+)
 from clicklake.progress import Reporter
 from clicklake.schemas import TABLES, Table
 from clicklake.sources import compression
@@ -55,10 +64,9 @@ _SHARED = """
 select distinct lower(email) from user_updates
 where list_contains(?, lower(email)) and not list_contains(?, user_id)
 """
-_URLS = """
-select distinct anonymous_user_id, url from clickstream
-where contains(url, '@') or contains(url, '%40')
-"""
+_URLS = f"""
+select distinct anonymous_user_id, url from clickstream where regexp_matches(url, '{HAS_AT}')
+"""  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,9 @@ def run(
     rebuilds leave the person out. The raw input is not altered.
     Returns the run's metrics, with `forgotten`: rows by table.
     """
+    name = name.strip()
+    if not name:
+        raise ConfigError("WHO is empty: give a user id, an e-mail address or a visitor id.")
     engine.use_keys(config.aws)
     began = time.monotonic()
     storage = open_storage(config.datalake.output_data)

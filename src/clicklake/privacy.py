@@ -28,17 +28,40 @@ KINDS = (USER, EMAIL, VISITOR)
 _NAMED_BY = {"user_id": USER, "email": EMAIL, "anonymous_user_id": VISITOR}
 _TEXTS = ("url", "name", "recommended_url", "because_url", "landing_path", "exit_path")
 
-_ADDRESS = re.compile(r"""[^\s"'`,;:<>()\[\]{}=&?/|]+@[^\s"'`,;<>()\[\]{}=&?/|#]+""")
-_NUMBER = re.compile(r"(?<![\w.:+/-])[+-]?\d+(?![\w.:+/-])")
+HAS_AT = "@|%(25)*40"  # an expression: where an address may be
+_LONGEST = 256  # characters of an address, on each side of its @
+_PART = r"""[^\s"<>()\[\]\\,;@]"""
+_ADDRESS = re.compile(rf"(?<!{_PART})({_PART}+)@(?=({_PART}+))")
+_HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*")
+_MAY_END = re.compile(r"[/?#&=:'`{}|+!*~]")  # part of an address, or what comes before it
+_NUMBER = re.compile(r"(?<![\w.:+/-])[+-]?\d{1,40}(?![\w.:+/-])")
 
 
 def addresses(text: str) -> set[str]:
-    """The e-mail addresses in a text or URL, lower case, percent-encoding undone.
+    """All that may be an e-mail address in a text or URL, in lower case, decoded.
 
-    >>> sorted(addresses("/invite?to=Ann%40example.com&cc=bob@example.com"))
-    ['ann@example.com', 'bob@example.com']
+    >>> sorted(addresses("/invite?to=O'Brien%40example.com#top"))[:2]
+    ["/invite?to=o'brien@example.com", "/invite?to=o'brien@example.com#top"]
+    >>> "o'brien@example.com" in addresses("/invite?to=O'Brien%40example.com#top")
+    True
     """
-    return set(_ADDRESS.findall(unquote(text).lower()))
+    found = set()
+    for match in _ADDRESS.finditer(_decoded(text).lower()):
+        local, rest = match[1][-_LONGEST:], match[2][:_LONGEST]
+        starts = [0, *(end.end() for end in _MAY_END.finditer(local))]
+        host = _HOST.match(rest)
+        ends = {rest, host[0] if host else rest}
+        found |= {f"{local[start:]}@{end}" for start in starts for end in ends if local[start:]}
+    return found
+
+
+def _decoded(text: str) -> str:
+    """Percent-encoding undone, also where it was done twice."""
+    for _ in range(3):
+        if "%" not in text:
+            break
+        text = unquote(text)
+    return text
 
 
 @dataclass(frozen=True)
@@ -97,7 +120,7 @@ class Forgotten:
         return pc.is_in(values, pa.array(known).cast(values.type))
 
     def _in_texts(self, values: pa.Array) -> pa.Array:
-        suspects = values.filter(pc.match_substring_regex(pc.fill_null(values, ""), "@|%40"))
+        suspects = values.filter(pc.match_substring_regex(pc.fill_null(values, ""), HAS_AT))
         known = [text for text in pc.unique(suspects).to_pylist() if self._in_text(text)]
         return pc.is_in(values, pa.array(known, values.type))
 
@@ -106,7 +129,7 @@ class Forgotten:
 
     def in_raw(self, source: str, raw: str) -> bool:
         """Whether a record that could not be understood names a forgotten person."""
-        if self._in_text(raw):
+        if self._in_text(raw.replace("\\u0040", "@")):
             return True
         if source == "clickstream":
             fields = (part.strip(' \t"') for part in raw.split(","))

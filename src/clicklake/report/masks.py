@@ -7,7 +7,8 @@ import re
 HIDDEN = "•••"
 SHOWN = 160  # characters of a sample
 
-_ADDRESS = re.compile(r"""[^\s"'`,;:<>()\[\]{}=&?/|]+(?:@|%40)[^\s"'`,;<>()\[\]{}=&?/|]*""", re.I)
+_PART = r"""[^\s"'`,;:<>()\[\]{}=&?/|]"""
+_ADDRESS = re.compile(rf"(?<!{_PART}){_PART}+(?:@|%40)(?:{_PART}|:)*", re.I)
 # A whole number that stands alone: not a part of a time, a path or a fraction.
 _NUMBER = re.compile(r"(?<![\w.:+/-])[+-]?\d+(?![\w.:+/-])")
 # A field such as 9f3a5c7e1b2d, a UUID or 2083; no 1920x1080, no date and no time in seconds.
