@@ -61,7 +61,7 @@ def data_table(heads: Sequence[str], rows: Sequence[Sequence[Child]], caption: s
 
 def started(metrics: Metrics) -> str:
     """When a run began, as people write it."""
-    return f"{datetime.fromisoformat(metrics['started_at']):%-d %B %Y, %H:%M} UTC"
+    return f"{datetime.fromisoformat(metrics['started_at']):%-d %B %Y, %H:%M:%S} UTC"
 
 
 def totals(metrics: Metrics) -> dict[str, int]:

@@ -67,6 +67,8 @@ def _title(metrics: Metrics) -> Markup:
     told = "No new rows were read; tables were computed anew with other settings."
     if read:
         told = f"{read:,} rows were read, and each of them is accounted for."
+    if metrics.get("replayed"):
+        told = f"Refused rows were replayed: {told}"
     if "forgotten" in metrics:
         gone = sum(metrics["forgotten"].values())
         told = f"A person was forgotten: {gone:,} rows left the lake."
@@ -296,7 +298,8 @@ def _comparison(metrics: Metrics, before: Metrics | None) -> Markup:
         change = (shares[1] - shares[0]) * 100 if None not in shares else 0  # type: ignore[operator]
         rows.append([f"{source}: quarantined", *told, f"{change:+.2f} points" if change else ""])
     took = [duration(run["seconds"]) for run in (before, metrics)]
-    rows.append(["seconds", *took, f"{metrics['seconds'] - before['seconds']:+.1f} s"])
+    longer = round(metrics["seconds"] - before["seconds"], 1) + 0.0  # never -0.0
+    rows.append(["seconds", *took, f"{longer:+.1f} s"])
     return section(
         title,
         data_table(("what", f"{started(before)}", "this run", "change"), rows, title),
