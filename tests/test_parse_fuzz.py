@@ -46,7 +46,14 @@ class Found:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def read(root: Path, source: str, *, multiline: bool = False, split_bytes: int = 64 << 20) -> Found:
+def read(
+    root: Path,
+    source: str,
+    *,
+    multiline: bool = False,
+    split_bytes: int = 64 << 20,
+    tasks: int = 0,
+) -> Found:
     """Read a source's folder by the data source's reader, without an engine."""
     place = storage.open_storage(str(root))
     files = [
@@ -55,7 +62,13 @@ def read(root: Path, source: str, *, multiline: bool = False, split_bytes: int =
         if info.size and not any(part[0] in "._" for part in info.path.split("/"))
     ]
     given = sources.options(
-        source, place.root, files, as_of=hostile.AS_OF, multiline=multiline, split_bytes=split_bytes
+        source,
+        place.root,
+        files,
+        as_of=hostile.AS_OF,
+        multiline=multiline,
+        split_bytes=split_bytes,
+        tasks=tasks,
     )
     reader = sources.LogReader(given)
     found, splits, bad = Found(), [], []
@@ -98,14 +111,20 @@ def _take(
         found.rows += zip(*(column.to_pylist() for column in columns), strict=True)
 
 
-def check(root: Path, files: hostile.Files, *, multiline: bool, split_bytes: int) -> Counter[str]:
+def check(
+    root: Path, files: hostile.Files, *, multiline: bool, split_bytes: int, tasks: int = 0
+) -> Counter[str]:
     """Compare parser and oracle over `files`; the fates that occurred."""
     hostile.write(files, root)
     expected = oracle.compute(files, hostile.AS_OF, multiline=multiline)
     fates: Counter[str] = Counter()
     for source in files:
         found = read(
-            root / hostile.FOLDERS[source], source, multiline=multiline, split_bytes=split_bytes
+            root / hostile.FOLDERS[source],
+            source,
+            multiline=multiline,
+            split_bytes=split_bytes,
+            tasks=tasks,
         )
         refused = {path for at, path, _ in expected.refused if at == source}
         assert set(found.refused) == refused
@@ -200,6 +219,7 @@ def test_mutated_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 files,
                 multiline=rng.randrange(3) == 0,
                 split_bytes=rng.choice((1, 50, 300, 64 << 20)),
+                tasks=rng.randrange(4),
             )
         except BaseException:
             print(f"file {number} of seed {SEED}: {files!r}")
@@ -207,6 +227,32 @@ def test_mutated_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         fates.update(found)
     print(dict(fates))
     assert fates.keys() >= {"kept", "filtered", "wrong_field_count", "malformed_json", "refused"}
+
+
+def test_no_more_partitions_than_tasks(tmp_path: Path) -> None:
+    """Sail reads all partitions at once: their number is what bounds its memory."""
+    (tmp_path / "f").write_bytes(_GOOD * 50)
+    (tmp_path / "g").write_bytes(_GOOD * 30)
+    place = storage.open_storage(str(tmp_path))
+
+    def splits(tasks: int) -> tuple[int, list[object]]:
+        given = sources.options(
+            "page_views",
+            place.root,
+            place.list(),
+            as_of=hostile.AS_OF,
+            split_bytes=500,
+            tasks=tasks,
+        )
+        parts = sources.LogReader(given).partitions()
+        every = [split for part in parts for split in part.value]
+        return len(parts), sorted(every, key=lambda split: (split.file.path, split.start))
+
+    most, every = splits(0)
+    assert most > 7
+    for tasks in (1, 2, 7):
+        assert splits(tasks) == (tasks, every)
+    assert splits(1000) == (most, every)
 
 
 @pytest.mark.parametrize("number", range(len(FOUND)))

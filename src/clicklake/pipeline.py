@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -337,6 +338,7 @@ class Run:
                 work.read,
                 as_of=self.as_of,
                 multiline=self.config.sources.csv_multiline,
+                tasks=_readers(self.engine.name),
                 lake=self.lake.storage.root,
                 forgotten=privacy.load(self.lake.storage),
             )
@@ -684,6 +686,14 @@ def _today(now: datetime, lake: Lake) -> date:
             "Set the clock, or give the date by --as-of."
         )
     return now.date()
+
+
+def _readers(name: str) -> int:
+    """How many partitions to read at once; 0 leaves it to the engine.
+
+    Sail reads all there are at the same time, each with blocks in memory.
+    """
+    return (os.cpu_count() or 1) if name == "sail" else 0
 
 
 def _check_every_byte_was_read(parsed: Parsed) -> None:

@@ -118,12 +118,14 @@ def options(
     as_of: date,
     multiline: bool = False,
     split_bytes: int = 64 << 20,
+    tasks: int = 0,
     lake: str = "",
     forgotten: Forgotten | None = None,
 ) -> dict[str, str]:
     """The options of a read: plain text, as both engines carry them.
 
-    `lake`: the lake's root, for files that were replayed.
+    `tasks`: at most so many partitions, 0 for as many as there are; for an engine that reads all
+    of them at once. `lake`: the lake's root, for files that were replayed.
     """
     return {
         "source": source,
@@ -132,6 +134,7 @@ def options(
         "as_of": as_of.isoformat(),
         "multiline": str(multiline and rows.SOURCES[source].format == "csv"),
         "split_bytes": str(split_bytes),
+        "tasks": str(tasks),
         "lake": lake,
         "forgotten": forgotten.to_json().decode() if forgotten else "",
     }
@@ -148,11 +151,15 @@ class LogReader(DataSourceReader):
         self.as_of = date.fromisoformat(given["as_of"])
         self.multiline = given["multiline"] == "True"
         self.split_bytes = int(given["split_bytes"])
+        self.tasks = int(given["tasks"])
         self.forgotten = Forgotten.from_json(given["forgotten"]) if given["forgotten"] else None
 
     def partitions(self) -> Sequence[InputPartition]:
         splits = chain.from_iterable(self._splits(self._storage(info), info) for info in self.files)
-        return [InputPartition(group) for group in _packed(splits, self.split_bytes)]
+        groups = list(_packed(splits, self.split_bytes))
+        if 0 < self.tasks < len(groups):
+            groups = [list(chain(*groups[at :: self.tasks])) for at in range(self.tasks)]
+        return [InputPartition(group) for group in groups]
 
     def _storage(self, info: FileInfo) -> Storage:
         """Where a file is: below the source's folder, or one that was replayed, in the lake."""
