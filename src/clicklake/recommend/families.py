@@ -75,11 +75,11 @@ class Family:
 
 def _fit_als_seconds(shape: Shape, params: dict[str, float]) -> float:
     size = params["factors"] / 64
-    return 10 * (8e-7 * shape.pairs * size**1.3 + 3e-6 * (shape.users + shape.pages))
+    return 10 * (4e-7 * shape.pairs * size + 3e-6 * (shape.users + shape.pages))
 
 
 def _judge_als_seconds(shape: Shape, params: dict[str, float]) -> float:
-    return 2e-9 * (1 + params["factors"] / 64) * shape.judged * shape.pages
+    return shape.judged * (5e-5 + 2e-9 * shape.pages * params["factors"] / 64)
 
 
 def _fit_rp3beta_seconds(shape: Shape, params: dict[str, float]) -> float:
