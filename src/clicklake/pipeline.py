@@ -300,7 +300,12 @@ class Run:
         self.started_at = now
         self.as_of = self.options.as_of or _today(now, self.lake)
         self.engine.session.dataSource.register(LogSource)
-        self.tables = Tables(self.engine.session, self.lake.storage, self.run_id)
+        self.tables = Tables(
+            self.engine.session,
+            self.lake.storage,
+            self.run_id,
+            self.config.job.target_file_mb << 20,
+        )
 
     def run(self) -> Metrics:
         try:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from clicklake.clean import with_month
@@ -19,6 +20,8 @@ from clicklake.errors import ClicklakeError
 from clicklake.lake import STAGING, LiveFile, Month, partition_values
 from clicklake.schemas import Table
 from clicklake.storage import THREADS, FileInfo, Storage
+
+PART = "part"  # the folder of a part of a month, in staging only
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,15 @@ class Staged:
 
 
 class Tables:
-    """Reads and writes Parquet for one run."""
+    """Reads and writes Parquet for one run; a month's files are of about `target_bytes` each."""
 
-    def __init__(self, session: SparkSession, storage: Storage, run_id: str) -> None:
+    def __init__(
+        self, session: SparkSession, storage: Storage, run_id: str, target_bytes: int = 128 << 20
+    ) -> None:
         self.session = session
         self.storage = storage
         self.run_id = run_id
+        self.target_bytes = target_bytes
 
     def read(self, schema: pa.Schema, paths: Sequence[str]) -> DataFrame:
         """The rows of Parquet files; none if there are no files."""
@@ -78,18 +84,60 @@ class Tables:
         if table.time:
             rows = with_month(rows, table.time)
         infos = self.write(rows, f"{attempt}/{table.name}", table.partitions)
+        if table.time:
+            infos = self._packed(table, infos, f"{attempt}-packed/{table.name}")
         with ThreadPoolExecutor(THREADS) as pool:
             footers = list(pool.map(lambda info: read_footer(self.storage, info), infos))
         files = []
         for number, (info, footer) in enumerate(zip(infos, footers, strict=True)):
             if footer.num_rows:
-                folder = "/".join(f"{k}={v}" for k, v in partition_values(info.path).items())
+                values = partition_values(info.path)
+                folder = "/".join(f"{name}={values[name]}" for name in table.partitions)
                 name = f"{self.run_id}-{number:05d}.parquet"
                 live = "/".join(part for part in (table.name, folder, name) if part)
                 file = LiveFile(live, footer.num_rows, info.size)
                 audit_file(table, file, footer)
                 files.append((info.path, file))
         return Staged(table, tuple(files))
+
+    def _packed(self, table: Table, infos: list[FileInfo], folder: str) -> list[FileInfo]:
+        """The same rows, with the months written again that are in too many or too few files.
+
+        How many an engine writes depends on its tasks (Spark) or is one (Sail), not on sizes. A
+        visitor's rows, or those of whatever is first in the table's key, stay together.
+        """
+        parts = parts_by_month(infos, self.target_bytes)
+        if not parts:
+            return infos
+        again = [info for info in infos if _month(info) in parts]
+        rows = with_month(self.read(table.schema, [info.path for info in again]), table.time or "")
+        counts = [
+            F.when((F.col("year") == year) & (F.col("month") == month), F.lit(count))
+            for (year, month), count in parts.items()
+        ]
+        part = F.pmod(F.xxhash64(table.key[0]), F.coalesce(*counts).cast("bigint"))
+        partitions = [*table.partitions, PART]
+        rows = rows.withColumn(PART, part).repartition(*partitions)
+        packed = self.write(rows, folder, partitions)
+        return [info for info in infos if _month(info) not in parts] + packed
+
+
+def parts_by_month(infos: Iterable[FileInfo], target_bytes: int) -> dict[Month, int]:
+    """How many files a month should have, for months with half of that or four times as many."""
+    sizes: dict[Month, list[int]] = {}
+    for info in infos:
+        sizes.setdefault(_month(info), []).append(info.size)
+    wanted = {month: -(-sum(each) // target_bytes) for month, each in sizes.items()}
+    return {
+        month: wanted[month]
+        for month, each in sizes.items()
+        if not wanted[month] / 2 <= len(each) <= 4 * wanted[month]
+    }
+
+
+def _month(info: FileInfo) -> Month:
+    values = partition_values(info.path)
+    return int(values["year"]), int(values["month"])
 
 
 def _nullable(schema: pa.Schema) -> pa.Schema:
