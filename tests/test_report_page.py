@@ -169,6 +169,20 @@ def test_a_run_without_rows_has_a_page():
     assert "every row of this run was understood" in shown
 
 
+def test_the_page_of_a_forgotten_person_has_no_books():
+    gone = run(books={}, reasons={}, months={}, engine="duckdb", forgotten={"users": 1})
+    shown = Reader(page.render(gone, [], Facts())).text
+    assert "A person was forgotten. Rows that left the lake: 1." in shown
+    assert "on DuckDB" in shown
+    assert "Every row has one fate" not in shown
+
+
+def test_one_replayed_row_is_told():
+    one = run(books={"clickstream": books(1)}, replayed=["clickstream"])
+    shown = Reader(page.render(one, [], Facts())).text
+    assert "Refused rows were replayed: 1 row was read" in shown
+
+
 @pytest.mark.parametrize(
     ("read", "warned"), [(500, False), (499, True), (0, True), (1000, False), (3000, False)]
 )

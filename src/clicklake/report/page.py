@@ -23,6 +23,7 @@ from clicklake.report.layout import (
 from clicklake.report.markup import Child, Markup, tag
 from clicklake.schemas import TABLES
 
+ENGINES = {"sail": "Sail", "spark": "Spark", "duckdb": "DuckDB"}
 REASONS = {
     "record_too_long": "longer than 1 MiB",
     "invalid_utf8": "not UTF-8 text",
@@ -50,8 +51,8 @@ def render(metrics: Metrics, earlier: Sequence[Metrics], facts: Facts) -> str:
             "main",
             _warnings(findings(metrics, earlier)),
             _figures(metrics),
-            _books(metrics),
-            _quarantine(metrics, facts.samples),
+            _books(metrics) if metrics["books"] else None,
+            _quarantine(metrics, facts.samples) if metrics["books"] else None,
             _traffic(facts),
             _tops(facts),
             _lake(metrics, before),
@@ -66,13 +67,17 @@ def _title(metrics: Metrics) -> Markup:
     read = totals(metrics)["read"]
     told = "No new rows were read; tables were computed anew with other settings."
     if read:
-        told = f"{read:,} rows were read, and each of them is accounted for."
+        told = f"{_rows_of(read)} read, and each of them is accounted for."
     if metrics.get("replayed"):
         told = f"Refused rows were replayed: {told}"
     if "forgotten" in metrics:
         gone = sum(metrics["forgotten"].values())
-        told = f"A person was forgotten: {gone:,} rows left the lake."
+        told = f"A person was forgotten. Rows that left the lake: {gone:,}."
     return tag("div", tag("h1", f"Run of {started(metrics)}"), tag("p", told, class_="lead"))
+
+
+def _rows_of(count: int) -> str:
+    return "1 row was" if count == 1 else f"{count:,} rows were"
 
 
 def _warnings(found: Sequence[str]) -> Markup | None:
@@ -84,16 +89,19 @@ def _warnings(found: Sequence[str]) -> Markup | None:
 
 def _figures(metrics: Metrics) -> Markup:
     books, tables = totals(metrics), metrics["tables"].values()
-    figures = [
+    read = [
         ("rows read", f"{books['read']:,}", f"from {len(metrics['books'])} sources"),
         ("kept", f"{books['kept']:,}", percent(books["kept"], books["read"])),
         ("quarantined", f"{books['quarantined']:,}", percent(books["quarantined"], books["read"])),
+    ]
+    figures = [
+        *(read if metrics["books"] else []),
         (
             "in the lake now",
             f"{sum(table['rows'] for table in tables):,}",
             f"rows in {size(sum(table['bytes'] for table in tables))}",
         ),
-        ("took", duration(metrics["seconds"]), f"on {metrics['engine'].capitalize()}"),
+        ("took", duration(metrics["seconds"]), f"on {ENGINES[metrics['engine']]}"),
     ]
     return tag(
         "dl",
