@@ -39,8 +39,11 @@ def _unexpected(error: Exception, reporter: progress.Reporter) -> int:
 
     if os.environ.get("CLICKLAKE_DEBUG"):
         raise error
+    text = f"{type(error).__name__}: {brief(error)}"
+    if "memory pool" in text:
+        text = f"The engine has too little memory; raise [JOB] MEMORY_MB. It said: {text}"
     reporter.console.print(
-        f"error: {type(error).__name__}: {brief(error)}\n"
+        f"error: {text}\n"
         "The lake is as the last complete run left it. CLICKLAKE_DEBUG=1 shows where it happened.",
         style="red",
         markup=False,

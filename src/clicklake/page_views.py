@@ -14,4 +14,5 @@ def by_user_and_url(page_views: DataFrame, users: DataFrame) -> DataFrame:
         F.count(F.lit(1)).alias("count"), F.max("ts").alias("last_viewed")
     )
     emails = users.select("user_id", "email")
-    return counted.join(emails, on="user_id", how="left").select(*USER_PAGE_VIEWS.columns)
+    # Sail holds the left side of a join in memory.
+    return emails.join(counted, on="user_id", how="right").select(*USER_PAGE_VIEWS.columns)
