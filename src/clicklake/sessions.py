@@ -21,7 +21,19 @@ BUCKETS = 16
 _ORDER = ("anonymous_user_id", "time", "url", "browser", "os", "screen_resolution")
 _MINUTE = 60
 _PLACE = Decimal(10**18)  # above every time in microseconds
-_DIGITS = 20  # of a time in microseconds, with room to spare
+_DIGITS = 19  # of a time in microseconds with `_PLACE` before it
+
+# What a session has from its first event, and the types.
+_FIRST = {
+    "anonymous_user_id": "string",
+    "started_at": "timestamp",
+    "landing_path": "string",
+    "utm_source": "string",
+    "utm_medium": "string",
+    "utm_campaign": "string",
+    "browser": "string",
+    "os": "string",
+}
 
 # The path of a URL, as `parse.urls` takes it (RFC 3986, appendix B).
 _PATH = r"^(?:[^:/?#]+:)?(?://[^/?#]*)?([^?#]*)"
@@ -131,23 +143,39 @@ def _clickstream_columns() -> list[Column]:
 
 
 def summarize(clickstream: DataFrame, buckets: int = BUCKETS) -> DataFrame:
-    """`sessions` of labelled events: one row each, with its first and last event's columns."""
-    totals = clickstream.groupBy("session_id", "anonymous_user_id").agg(
-        F.min("time").alias("started_at"),
-        F.max("time").alias("ended_at"),
-        F.count(F.lit(1)).alias("events"),
-        F.max(_time_and_url()).alias("_last"),
-        F.max("is_bot").alias("is_bot"),
+    """`sessions` of labelled events: one row each, with its first and last event's columns.
+
+    The first events are stacked upon all events and grouped with them, as a join would hold a
+    whole side of it in memory.
+    """
+    nothing = [F.lit(None).cast(kind).alias(name) for name, kind in _FIRST.items()]
+    counted = [F.lit(1).alias("events"), _time_and_url().alias("_last"), F.col("is_bot")]
+    uncounted = [F.lit(0).alias("events"), F.lit("").alias("_last"), F.lit(False).alias("is_bot")]
+    firsts = _first_events(clickstream, buckets).select("session_id", *uncounted, *_FIRST)
+    sessions = (
+        clickstream.select("session_id", *counted, *nothing)
+        .unionByName(firsts)
+        .groupBy("session_id")
+        .agg(
+            F.sum("events").cast("bigint").alias("events"),
+            *(F.max(name).alias(name) for name in ("_last", "is_bot", *_FIRST)),
+        )
     )
-    firsts = _first_events(clickstream, buckets).withColumnRenamed("path", "landing_path")
-    sessions = totals.join(firsts, on="session_id", how="inner")
-    return sessions.withColumn("exit_path", _path(_url_of("_last"))).select(*SESSIONS.columns)
+    return sessions.select(
+        "*",
+        _time_of("_last").alias("ended_at"),
+        _path(_url_of("_last")).alias("exit_path"),
+    ).select(*SESSIONS.columns)
 
 
 def _time_and_url() -> Column:
     """One text that sorts by time, then URL."""
-    micros = F.lpad(F.unix_micros("time").cast("string"), _DIGITS, "0")
-    return F.concat(micros, F.col("url"))
+    return F.concat((F.unix_micros("time") + int(_PLACE)).cast("string"), F.col("url"))
+
+
+def _time_of(time_and_url: str) -> Column:
+    digits = F.substring(F.col(time_and_url), 1, _DIGITS)
+    return F.timestamp_micros(digits.cast("bigint") - int(_PLACE))
 
 
 def _url_of(time_and_url: str) -> Column:
@@ -168,8 +196,10 @@ def _first_events(clickstream: DataFrame, buckets: int) -> DataFrame:
     return (
         _bucketed(starting, buckets)
         .select(
-            "session_id",
-            *("path", "utm_source", "utm_medium", "utm_campaign", "browser", "os"),
+            *("session_id", "anonymous_user_id"),
+            F.col("time").alias("started_at"),
+            F.col("path").alias("landing_path"),
+            *("utm_source", "utm_medium", "utm_campaign", "browser", "os"),
             is_first.alias("_is_first"),
         )
         .where("_is_first")
