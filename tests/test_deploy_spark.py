@@ -62,7 +62,7 @@ class Machine:
     environment: dict[str, str]
     request: dict[str, Any]
 
-    def run(self, *command: str | Path, timeout: int = 600) -> str:
+    def run(self, *command: str | Path, timeout: int = 1800) -> str:
         done = subprocess.run(
             command,
             cwd=self.folder,
