@@ -24,7 +24,8 @@ def interactions(views: DataFrame) -> DataFrame:
     """One row for each user and page: user_id, page_key, views, last_viewed (microseconds)."""
     keys = page_forms(views).select("url", "page_key")
     return (
-        views.join(keys, on="url", how="inner")
+        # Sail holds the left side of a join in memory.
+        keys.join(views, on="url", how="inner")
         .groupBy("user_id", "page_key")
         .agg(
             F.sum("count").alias("views"),
