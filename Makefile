@@ -26,7 +26,7 @@ etl: .venv/runtime  ## run the job on the sample data into lake/
 	cd src && ../$(BIN)/python scripts/etl.py
 
 test: .venv/dev lint  ## lint, types and the fast tests
-	$(BIN)/python -m pytest -m "not slow and not spark"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not spark"
 	$(BIN)/python -m pytest -m "spark and not slow"
 
 # A Python process that has spoken to Sail cannot start Spark, so each engine has its own.

@@ -7,11 +7,9 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
-
-import lakes
-from clicklake import engine
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "bench"))
@@ -21,16 +19,12 @@ import measure
 import report
 
 SAMPLE = ROOT / "data" / "sample"
-AS_OF = date(2018, 6, 1)
+AS_OF = date(2018, 12, 31)
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("lake")
-    running = engine.start("sail")
-    lakes.run(running, SAMPLE, place, AS_OF)
-    running.stop()
-    return place
+def lake(sample_lake: tuple[Path, dict[str, Any]]) -> Path:
+    return sample_lake[0]
 
 
 @pytest.mark.parametrize("peer", ["duckdb", "polars"])

@@ -99,7 +99,7 @@ def _start_sail(memory_mb: int) -> Engine:
     server = SparkConnectServer(ip="127.0.0.1", port=0)
     server.start(background=True)
     host, port = server.listening_address
-    session = SparkSession.builder.remote(f"sc://{host}:{port}").getOrCreate()
+    session = SparkSession.builder.remote(f"sc://{host}:{port}").create()
     session.conf.set("spark.sql.session.timeZone", "UTC")
     session.conf.set("spark.sql.ansi.enabled", "true")
 
