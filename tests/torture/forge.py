@@ -184,6 +184,8 @@ def _main() -> None:
 
 
 def _import_everything() -> None:
+    import encodings.utf_8_sig  # noqa: F401 - a run as another user may not find it
+
     import adbc_driver_duckdb.dbapi  # noqa: F401
     import boto3
     import botocore.config  # noqa: F401

@@ -88,7 +88,7 @@ def test_a_lease_of_a_live_slow_process_is_never_taken(s3: Scene) -> None:
 
     def slowly(method: str, path: str) -> None:
         if "/_clicklake/lease" not in path:
-            time.sleep(0.03)
+            time.sleep(0.03 if FULL else 0.015)
 
     s3.proxy.choose = slowly
     slow = s3.start(lake, ttl=2)
@@ -102,7 +102,7 @@ def test_a_lease_of_a_live_slow_process_is_never_taken(s3: Scene) -> None:
             break
         assert other.code == HELD, other.err
         refused += 1
-    assert refused >= 3
+    assert refused >= (3 if FULL else 1)
     assert places.by_manifest(lake) == s3.after
     assert len(_commits(lake)) == 2
 
@@ -154,7 +154,7 @@ def test_a_stopped_holder_of_a_local_lake_keeps_it(local: Scene) -> None:
     assert places.by_manifest(lake) == local.after
 
 
-@pytest.mark.parametrize("torn", [b"", b"{", b"\xff"])
+@pytest.mark.parametrize("torn", [b"", b"{", b"\xff"] if FULL else [b"{"])
 def test_a_torn_lease_of_a_local_lake_is_no_obstacle(local: Scene, torn: bytes) -> None:
     lake = local.fresh()
     (lake.folder / "_clicklake" / "lease").write_bytes(torn)

@@ -67,7 +67,7 @@ def test_a_small_file_system(local: Scene, tmp_path: Path) -> None:
     """A lake on a tmpfs that is too small by more or by less."""
     taken = sum(-(-file.stat().st_size // 4096) * 4096 for file in local.before.folder.rglob("*.*"))
     codes = []
-    for more in range(0, 320, 320 // share(20, 2)):
+    for more in range(0, 160, 160 // share(20, 3)):
         with _mounted(tmp_path / f"disk{more}", taken + (more << 10)) as disk:
             try:
                 lake = local.before.copy(str(disk / "lake"))
@@ -105,6 +105,7 @@ def open_to_all(local: Scene, tmp_path: Path) -> Iterator[Path]:
     place = Path("/var/tmp") / f"torture-{os.getpid()}"
     shutil.copytree(local.second, place / "in")
     shutil.copytree(local.before.uri, place / "lake")
+    shutil.copy(local.config, place / "dl.cfg")
     subprocess.run(["chown", "-R", str(NOBODY), place], check=True)
     place.chmod(0o755)
     yield place
@@ -130,7 +131,8 @@ def test_without_permission(local: Scene, open_to_all: Path, what: str, mode: in
     shutil.chown(open_to_all / what, 0)
     (open_to_all / what).chmod(mode)
     lake = places.Place(str(open_to_all / "lake"))
-    arguments = local.arguments(lake, open_to_all / "in")
+    config = ["--config", str(open_to_all / "dl.cfg")]
+    arguments = [*local.arguments(lake, open_to_all / "in"), *config]
     result = local.forge.run(arguments, user=NOBODY)
     print(what, oct(mode), result.code, result.err.splitlines()[-1])
     assert result.code == 3, result.err
