@@ -31,7 +31,7 @@ test: .venv/dev lint  ## lint, types and the fast tests
 
 # A Python process that has spoken to Sail cannot start Spark, so each engine has its own.
 test-all: test  ## everything that runs on this machine
-	$(BIN)/python -m pytest -m "slow and not spark"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "slow and not spark"
 	$(BIN)/python -m pytest -m "slow and spark"
 
 # COUNT: random moments at which runs are killed; the other random tests scale with it.
