@@ -1,7 +1,7 @@
 """Where files live: a local folder or a prefix of an S3 bucket, behind one interface.
 
 Paths are relative to the storage's root and use `/`. Writes are atomic: a reader sees the old
-content, the new content or nothing. This is, with `aws.client`, the only user of boto3.
+content, the new content or nothing. Beside it only `aws.client` and `streaming.kinesis` use boto3.
 """
 
 from __future__ import annotations

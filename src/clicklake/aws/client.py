@@ -1,6 +1,6 @@
 """The one way to AWS: calls go out here, and AWS's errors come back as ours.
 
-No other module imports boto3.
+Of the deployer no other module imports boto3.
 """
 
 from __future__ import annotations
