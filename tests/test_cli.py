@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import boto3
 import pytest
 
 import hostile
@@ -192,13 +191,7 @@ def test_input_and_lake_on_s3(tmp_path: Path, kind: str, engine: str) -> None:
     hostile.write(_together(made[:15]), tmp_path / "in")
     with servers.server(kind) as url:
         environment = servers.environment(url)
-        client = boto3.client(
-            "s3",
-            endpoint_url=url,
-            aws_access_key_id=servers.KEY,
-            aws_secret_access_key=servers.SECRET,
-            region_name=servers.REGION,
-        )
+        client = servers.client(url)
         client.create_bucket(Bucket="clicks")
         for day in (None, made[15]):
             if day:

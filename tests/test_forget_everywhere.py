@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import boto3
 import pyarrow.parquet as pq
 import pytest
 
@@ -79,13 +78,7 @@ class Scene:
             if file.is_file() and self.folder / "in" not in file.parents:
                 yield str(file), file.read_bytes()
         if self.lake.startswith("s3a://"):
-            client = boto3.client(
-                "s3",
-                endpoint_url=self.environment["AWS_ENDPOINT_URL"],
-                aws_access_key_id=servers.KEY,
-                aws_secret_access_key=servers.SECRET,
-                region_name=servers.REGION,
-            )
+            client = servers.client(self.environment["AWS_ENDPOINT_URL"])
             for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
                 for found in page.get("Contents", []):
                     body = client.get_object(Bucket=BUCKET, Key=found["Key"])["Body"]
@@ -140,13 +133,7 @@ def bucket(request):
         pytest.skip("no versitygw")
     with servers.server(request.param) as url:
         environment = servers.environment(url)
-        client = boto3.client(
-            "s3",
-            endpoint_url=url,
-            aws_access_key_id=servers.KEY,
-            aws_secret_access_key=servers.SECRET,
-            region_name=servers.REGION,
-        )
+        client = servers.client(url)
         client.create_bucket(Bucket=BUCKET)
         yield environment
 

@@ -148,6 +148,10 @@ class Block:
                 spans += [(begin, middle), (middle, end)]
         return valid
 
+    def lines_of(self, positions: np.ndarray) -> np.ndarray:
+        """The line in which each byte stands."""
+        return np.searchsorted(self.offsets, positions, side="right") - 1
+
     def line(self, at: int) -> bytes:
         return self.data[self.starts[at] : self.ends[at]]
 

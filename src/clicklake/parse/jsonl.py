@@ -167,7 +167,7 @@ def _has_special(block: Block) -> np.ndarray:
     """Which lines hold a backslash, or a control character that is not part of the line's end."""
     data = np.frombuffer(block.data, np.uint8)
     found = np.flatnonzero(((data < ord(" ")) & (data != ord("\n"))) | (data == ord("\\")))
-    lines = np.searchsorted(block.offsets, found, side="right") - 1
+    lines = block.lines_of(found)
     special = np.zeros(len(block), bool)
     special[lines[found < block.ends[lines]]] = True
     return special
