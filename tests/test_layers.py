@@ -11,10 +11,11 @@ PACKAGE = Path(__file__).parent.parent / "src" / "clicklake"
 
 LAYERS = [
     {"errors", "config", "schemas"},
-    {"parse", "clean", "sessions", "page_views", "users", "recommend", "samples"},
+    {"parse", "clean", "visits", "page_views", "users", "recommend", "samples"},
     {
-        "engine", "sources", "storage", "lease", "lake", "inputs", "tables", "clickstream",
-        "progress", "sql", "query", "reading", "publish", "report", "streaming", "privacy",
+        "engine", "sources", "storage", "lease", "lake", "inputs", "tables", "buckets",
+        "clickstream", "progress", "sql",
+        "query", "reading", "publish", "report", "streaming", "privacy",
     },
     {"pipeline", "verify", "forget", "replay"},
     {"cli"},

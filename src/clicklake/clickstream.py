@@ -10,32 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from clicklake import sessions
+from clicklake import buckets
+from clicklake.buckets import Buckets, Shares
 from clicklake.lake import LiveFile, Manifest, Month
-from clicklake.parse import crawlers
 from clicklake.parse.rows import CLICKS
 from clicklake.schemas import CLICKSTREAM, SESSIONS
 from clicklake.tables import Staged, Tables
-
-_ASCII_UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+from clicklake.visits import Rules
 
 
 @dataclass(frozen=True)
-class Rules:
-    """The settings that labels and sessions depend on."""
+class New:
+    """A run's new events: as rows, and in their buckets."""
 
-    gap_minutes: int
-    bot_views_per_minute: int
-
-    @property
-    def gap(self) -> timedelta:
-        return timedelta(minutes=self.gap_minutes)
+    rows: DataFrame
+    buckets: Buckets
 
 
 @dataclass(frozen=True)
@@ -81,37 +76,23 @@ def ends(month: Month) -> datetime:
     return begins((year + number // 12, number % 12 + 1))
 
 
-def as_clicks(clickstream: DataFrame, *, judge_anew: bool = False) -> DataFrame:
-    """Labelled events as they were before: a crawler's label is what it was, or judged anew."""
-    known = F.coalesce(F.col("bot_reason") == "agent", F.lit(False))
-    names_crawler = [
-        F.coalesce(_ascii_lower(F.col(name)).rlike(crawlers.pattern()), F.lit(False))
-        for name in ("browser", "os")
-    ]
-    is_crawler = reduce(Column.__or__, names_crawler) if judge_anew else known
-    return clickstream.withColumn("is_crawler", is_crawler)
-
-
-def _ascii_lower(text: Column) -> Column:
-    return F.translate(text, _ASCII_UPPER, _ASCII_UPPER.lower())
-
-
 class Months:
     """The clickstream's work of one run."""
 
-    def __init__(
-        self, tables: Tables, manifest: Manifest, rules: Rules, *, judge_anew: bool = False
-    ) -> None:
+    def __init__(self, tables: Tables, manifest: Manifest, rules: Rules, shares: Shares) -> None:
         self.tables = tables
         self.manifest = manifest
         self.rules = rules
-        self.judge_anew = judge_anew
+        self.shares = shares
+        self._computed: set[Month] = set()
+        self._sessions = Staged(SESSIONS, ())  # of the events of the months that were computed
 
-    def compute(self, new: DataFrame | None, touched: Iterable[Month]) -> Rewrite:
+    def compute(self, new: New | None, touched: Iterable[Month]) -> Rewrite:
         """`clickstream` of the touched months and of those that follow from them."""
         months = self._closure(new, set(touched))
-        labelled = self._label(self._clicks(new, months), self._carried(months))
-        staged = self.tables.stage(labelled, CLICKSTREAM)
+        known = self._known(months)
+        staged, self._sessions = self._label(known, "tables", new.buckets if new else {})
+        self._computed = months
         return Rewrite(staged, self.manifest.files(CLICKSTREAM.name, months))
 
     def summarize(self, clickstream: Rewrite) -> Rewrite:
@@ -120,58 +101,68 @@ class Months:
         if not months:
             return Rewrite(Staged(SESSIONS, ()), [])
         affected = months | self._started_before(clickstream, months)
-        events = self._events_of_sessions_started_in(affected, clickstream)
-        staged = self.tables.stage(sessions.summarize(events), SESSIONS)
+        whole = affected & self._months_of_whole_sessions()
+        staged = self._sessions.of(whole)
+        if rest := affected - whole:
+            events = self._events_of_sessions_started_in(rest, clickstream)
+            _, others = self._label(events, "sessions")
+            staged = Staged(SESSIONS, staged.files + others.files)
         return Rewrite(staged, self.manifest.files(SESSIONS.name, affected))
+
+    def _months_of_whole_sessions(self) -> set[Month]:
+        """The computed months, unless one of their sessions may go on in another month."""
+        others = set(self.manifest.months(CLICKSTREAM.name)) - self._computed
+        return set() if any(self._reaches(self._computed, m) for m in others) else self._computed
 
     def _live(self, months: Iterable[Month]) -> DataFrame:
         return self.tables.live(CLICKSTREAM, self.manifest.files(CLICKSTREAM.name, months))
 
-    def _clicks(self, new: DataFrame | None, months: Iterable[Month]) -> DataFrame:
-        """The events of `months`: those in the lake and the new ones."""
-        old = as_clicks(self._live(months), judge_anew=self.judge_anew).select(*CLICKS.names)
-        if new is None:
-            return old
-        if not self.manifest.files(CLICKSTREAM.name, months):
-            return new.select(*CLICKS.names)
-        return old.unionByName(new.select(*CLICKS.names))
+    def _known(self, months: set[Month]) -> DataFrame | None:
+        """The lake's events of `months`, and those from which a session may go on into them."""
+        parts = [_parsed(self._live([month])) for month in self._months_among(months)]
+        parts += [self._tail(month, since) for month, since in self._tails(months).items()]
+        return reduce(DataFrame.unionByName, parts) if parts else None
 
-    def _label(self, clicks: DataFrame, carried: DataFrame | None) -> DataFrame:
-        found = sessions.fast_minutes(clicks, self.rules.bot_views_per_minute).toArrow()
-        fast = self.tables.session.createDataFrame(found) if found.num_rows else None
-        return sessions.label(
-            clicks, gap_minutes=self.rules.gap_minutes, fast=fast, carried=carried
-        )
+    def _months_among(self, months: set[Month]) -> list[Month]:
+        return [month for month in self.manifest.months(CLICKSTREAM.name) if month in months]
 
-    def _carried(self, months: Iterable[Month]) -> DataFrame | None:
-        """Events of other months from which a session may go on into `months`."""
+    def _label(
+        self, known: DataFrame | None, attempt: str, new: Buckets | None = None
+    ) -> tuple[Staged, Staged]:
+        """`clickstream` and `sessions` of known events and new ones, staged."""
+        parts = [new or {}]
+        if known is not None:
+            parts.append(buckets.write(self.tables, known, f"events/{attempt}", self.shares))
+        events = buckets.together(*parts)
+        return buckets.label(self.tables, events, self.rules, attempt, self.shares.tasks)
+
+    def _tails(self, months: set[Month]) -> dict[Month, datetime]:
+        """Other months from which a session may go on into `months`, and from when on."""
         since: dict[Month, datetime] = {}
         for month in months:
             horizon = begins(month) - self.rules.gap
             for other in self.manifest.months(CLICKSTREAM.name):
                 if other not in months and other < month and ends(other) > horizon:
                     since[other] = min(horizon, since.get(other, horizon))
-        tails = [
-            as_clicks(self._live([month])).where(F.col("time") >= F.lit(horizon))
-            for month, horizon in since.items()
-        ]
-        if not tails:
-            return None
-        tail = reduce(DataFrame.unionByName, tails)
-        return tail.withColumn("_started_at", sessions.started_at(F.col("session_id")))
+        return since
 
-    def _closure(self, new: DataFrame | None, months: set[Month]) -> set[Month]:
+    def _tail(self, month: Month, since: datetime) -> DataFrame:
+        return _in_sessions(self._live([month]).where(F.col("time") >= F.lit(since)))
+
+    def _closure(self, new: New | None, months: set[Month]) -> set[Month]:
         """`months` and those after them where a session's start changes."""
-        while True:
-            after = [
+        while new is not None:
+            changed = [
                 other
                 for other in self.manifest.months(CLICKSTREAM.name)
-                if other not in months and self._reaches(months, other)
+                if other not in months
+                and self._reaches(months, other)
+                and self._start_changes(new.rows, months, other)
             ]
-            changed = [month for month in after if self._start_changes(new, months, month)]
             if not changed:
-                return months
+                break
             months = months | set(changed)
+        return months
 
     def only_changed(self, clickstream: Rewrite) -> Rewrite:
         """Without the months that gained no row and follow on none that did."""
@@ -185,28 +176,23 @@ class Months:
         """Whether a session of one of `months` may go on into `other`."""
         return any(m < other and begins(other) - self.rules.gap < ends(m) for m in months)
 
-    def _start_changes(self, new: DataFrame | None, months: set[Month], month: Month) -> bool:
+    def _start_changes(self, new: DataFrame, months: set[Month], month: Month) -> bool:
         """Whether an event early in `month` now belongs to a session with another start.
 
         Only visitors with new rows can be concerned, so only their events are looked at.
         """
-        if new is None:
-            return False
         early = self._live([month]).where(F.col("time") < F.lit(begins(month) + self.rules.gap))
         visitors = new.select("anonymous_user_id").distinct()
         suspects = early.join(visitors, on="anonymous_user_id", how="left_semi")
         concerned = suspects.select("anonymous_user_id").distinct()
         if not concerned.limit(1).count():
             return False
-        events = self._clicks(new, months).unionByName(as_clicks(suspects).select(*CLICKS.names))
-        carried = self._carried(months | {month})
-        now = self._label(
-            events.join(concerned, on="anonymous_user_id", how="left_semi"),
-            None
-            if carried is None
-            else carried.join(concerned, on="anonymous_user_id", how="left_semi"),
-        ).where(F.col("time") >= F.lit(begins(month)))
+        parts = [_parsed(new), _parsed(suspects), self._known(months)]
+        events = reduce(DataFrame.unionByName, [part for part in parts if part is not None])
+        theirs = events.join(concerned, on="anonymous_user_id", how="left_semi")
+        staged, _ = self._label(theirs, f"look-{month[0]}-{month[1]}-{len(months)}")
         identity = ["anonymous_user_id", "time", "session_id"]
+        now = self.tables.staged(staged).where(F.col("time") >= F.lit(begins(month)))
         moved = now.select(*identity).join(suspects.select(*identity), identity, "left_anti")
         return moved.limit(1).count() > 0
 
@@ -224,30 +210,43 @@ class Months:
             .agg(F.sum("sign").alias("difference"))
             .where(F.col("difference") != 0)
         )
-        started = sessions.started_at(F.col("session_id"))
+        started = started_at(F.col("session_id"))
         found = changed.select(F.year(started).alias("y"), F.month(started).alias("m")).distinct()
         return {(row["y"], row["m"]) for row in found.collect()}
 
     def _events_of_sessions_started_in(self, months: set[Month], clickstream: Rewrite) -> DataFrame:
         """All events, wherever they are, of the sessions that started in `months`."""
         known = self.manifest.months(CLICKSTREAM.name)
-        if not known:
-            return self.tables.staged(clickstream.staged)
         others = [month for month in known if month not in clickstream.months]
         parts = [self.tables.staged(clickstream.staged)]
         parts += [self._live([m]) for m in others if m in months]
         parts += [self._goes_on(m) for m in others if m not in months and m > min(months)]
         events = reduce(DataFrame.unionByName, parts)
-        return events.where(_starts_in(months))
+        return _in_sessions(events.where(_starts_in(months)))
 
     def _goes_on(self, month: Month) -> DataFrame:
         """The events of a month whose session started before it."""
-        started = sessions.started_at(F.col("session_id"))
+        started = started_at(F.col("session_id"))
         return self._live([month]).where(started < F.lit(begins(month)))
 
 
+def started_at(session: Column) -> Column:
+    """The start that a session's name holds."""
+    return F.timestamp_micros(F.substring_index(session, "-", -1).cast("bigint"))
+
+
+def _parsed(events: DataFrame) -> DataFrame:
+    """Events as they were parsed, to be labelled anew."""
+    return events.select(*CLICKS.names, F.lit(None).cast("timestamp").alias("started_at"))
+
+
+def _in_sessions(events: DataFrame) -> DataFrame:
+    """Events whose session is known to stay."""
+    return events.select(*CLICKS.names, started_at(F.col("session_id")).alias("started_at"))
+
+
 def _starts_in(months: Sequence[Month] | set[Month]) -> Column:
-    started = sessions.started_at(F.col("session_id"))
+    started = started_at(F.col("session_id"))
     number = F.year(started) * 12 + F.month(started)
     return number.isin([year * 12 + month for year, month in sorted(months)])
 

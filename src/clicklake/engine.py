@@ -46,11 +46,12 @@ _NOT_NEEDED = (
 
 @dataclass
 class Engine:
-    """A running session; `stop` ends what `start` began."""
+    """A running session; `stop` ends what `start` began. `cores`: as many tasks run at once."""
 
     name: str
     session: SparkSession
     stop: Callable[[], None]
+    cores: int
 
 
 def choose(name: str) -> str:
@@ -107,7 +108,7 @@ def _start_sail(memory_mb: int) -> Engine:
         session.stop()
         server.stop()
 
-    return Engine("sail", session, stop)
+    return Engine("sail", session, stop, os.cpu_count() or 1)
 
 
 def _sail_settings(memory: int) -> dict[str, str]:
@@ -165,7 +166,7 @@ def _start_spark(uses_s3: bool) -> Engine:
         builder = builder.config(name, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
-    return Engine("spark", session, session.stop)
+    return Engine("spark", session, session.stop, session.sparkContext.defaultParallelism)
 
 
 def _find_java() -> None:

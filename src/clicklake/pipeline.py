@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +19,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from clicklake import (
+    buckets,
     clean,
     engine,
     inputs,
@@ -32,7 +33,7 @@ from clicklake import (
     sql,
     users,
 )
-from clicklake.clickstream import Months, Rewrite, Rules
+from clicklake.clickstream import Months, New, Rewrite
 from clicklake.config import Config
 from clicklake.errors import AccessError, ClicklakeError, InputError
 from clicklake.inputs import REPLAYED, Work
@@ -65,11 +66,15 @@ from clicklake.schemas import (
 from clicklake.sources import LogSource, SplitSummary
 from clicklake.storage import Storage, open_storage
 from clicklake.tables import Staged, Tables
+from clicklake.visits import Rules
 
 Metrics = dict[str, Any]
 
 MEMORY_MB = 1024  # for a question to the lake, beside the engine
 RECOMMENDER = f"{OURS}/recommender.json"  # the choice of a model, for later runs
+
+# Of the clickstream. Sail has all of a table's files open at once, Spark one after the other.
+_MOST_BUCKETS = {"sail": 64, "spark": 20_000}
 
 
 @dataclass(frozen=True)
@@ -242,6 +247,7 @@ class Parsed:
     work: Work
     paths: list[str]
     summaries: list[SplitSummary]
+    landed: buckets.Buckets = field(default_factory=dict)  # of the clickstream, by visitor
 
     @property
     def months(self) -> set[Month]:
@@ -343,27 +349,64 @@ class Run:
                 work.read,
                 as_of=self.as_of,
                 multiline=self.config.sources.csv_multiline,
-                tasks=_readers(self.engine.name),
+                tasks=self.engine.cores if self.engine.name == "sail" else 0,
                 lake=self.lake.storage.root,
                 forgotten=privacy.load(self.lake.storage),
             )
             sources.reset_rows_read()
-            if work.read:
-                landing = self.engine.session.read.format(LogSource.name()).options(**given).load()
-                infos = self.tables.write(landing, f"landing/{work.source}")
-            else:
-                infos = []
-            paths = [info.path for info in infos]
+            landed = self._land(work, given) if work.read else {}
+            paths = [info.path for infos in landed.values() for info in infos]
             schema = sources.landing_schema(work.source)
             found = self.tables.read(schema, paths).where(F.col("_summary").isNotNull())
             summaries = [
                 SplitSummary(**json.loads(row["_summary"]))
                 for row in found.select("_summary").collect()
             ]
-            parsed = Parsed(work, paths, summaries)
+            parsed = Parsed(work, paths, summaries, landed)
             stage.rows = parsed.total("read")
         self._warn_of_unknown_columns(parsed)
         return parsed
+
+    def _land(self, work: Work, given: dict[str, str]) -> buckets.Buckets:
+        """Write what is read, the clickstream in its buckets."""
+        rows = self.engine.session.read.format(LogSource.name()).options(**given).load()
+        folder = f"landing/{work.source}"
+        if work.source != CLICKSTREAM.name:
+            return {buckets.NONE: self.tables.write(rows, folder)}
+        return buckets.write(self.tables, rows, folder, self._shares, are_events=False)
+
+    @cached_property
+    def _shares(self) -> buckets.Shares:
+        """How the clickstream is shared out: by the new logs, and what is in the lake with them."""
+        work = self._clicks_work
+        infos = work.read if work else ()
+        months: dict[Month | None, int] = {}
+        for file in self._clicks_known.files(CLICKSTREAM.name):
+            months[file.month] = months.get(file.month, 0) + file.rows
+        beside = sum(months.values()) if self._is_resettled else max(months.values(), default=0)
+        return buckets.shares(
+            buckets.text_bytes(infos, lambda path: sources.compression(path) is not None),
+            beside,
+            cores=self.engine.cores,
+            most=_MOST_BUCKETS[self.engine.name],
+            exchange=self.engine.name == "spark",
+        )
+
+    @property
+    def _clicks_work(self) -> Work | None:
+        return next((work for work in self.works if work.source == CLICKSTREAM.name), None)
+
+    @property
+    def _clicks_known(self) -> Manifest:
+        """The lake as the clickstream builds upon it: nothing, if it is rebuilt."""
+        work = self._clicks_work
+        return Manifest() if work and work.rebuild else self.lake.manifest
+
+    @property
+    def _is_resettled(self) -> bool:
+        """Whether the settings are others than those that the clickstream was made by."""
+        known = self._clicks_known
+        return bool(known.files(CLICKSTREAM.name)) and known.settings != settings(self.config)
 
     def _warn_of_unknown_columns(self, parsed: Parsed) -> None:
         names = {name for split in parsed.summaries for name in split.unknown_columns}
@@ -420,9 +463,9 @@ class Run:
 
     # Tables
 
-    def _known(self, parsed: Parsed | None) -> Manifest:
+    def _known(self, parsed: Parsed) -> Manifest:
         """The lake as a source's tables build upon it: nothing, if it is rebuilt."""
-        return Manifest() if parsed and parsed.work.rebuild else self.lake.manifest
+        return Manifest() if parsed.work.rebuild else self.lake.manifest
 
     def _removed(self, parsed: Parsed, table: Table, rewrite: Rewrite) -> Rewrite:
         """In a rebuild all of the table's files go."""
@@ -488,22 +531,18 @@ class Run:
 
     def _clickstream(self) -> None:
         parsed = self.parsed.get(CLICKSTREAM.name)
-        known = self._known(parsed)
-        stored = known.settings
-        now = settings(self.config)
-        resettled = bool(known.files(CLICKSTREAM.name)) and stored != now
-        if parsed is None and not resettled:
+        if parsed is None and not self._is_resettled:
             return
+        known = self._clicks_known
         touched = parsed.months if parsed else set()
-        rules = Rules(now["session_gap_minutes"], now["bot_views_per_minute"])
-        months = Months(
-            self.tables, known, rules, judge_anew=stored.get("crawlers") != now["crawlers"]
-        )
+        job = self.config.job
+        rules = Rules(job.session_gap_minutes, job.bot_views_per_minute)
+        months = Months(self.tables, known, rules, self._shares)
         with self.reporter.stage("write clickstream") as stage:
-            events = self._events(parsed) if parsed and touched else None
-            everything = set(known.months(CLICKSTREAM.name)) if resettled else set()
-            clicks = months.compute(events, touched | everything)
-            if not resettled:
+            new = New(self._events(parsed), parsed.landed) if parsed and touched else None
+            everything = set(known.months(CLICKSTREAM.name)) if self._is_resettled else set()
+            clicks = months.compute(new, touched | everything)
+            if not self._is_resettled:
                 clicks = months.only_changed(clicks)
             stage.rows = clicks.staged.rows
         with self.reporter.stage("write sessions") as stage:
@@ -691,14 +730,6 @@ def _today(now: datetime, lake: Lake) -> date:
             "Set the clock, or give the date by --as-of."
         )
     return now.date()
-
-
-def _readers(name: str) -> int:
-    """How many partitions to read at once; 0 leaves it to the engine.
-
-    Sail reads all there are at the same time, each with blocks in memory.
-    """
-    return (os.cpu_count() or 1) if name == "sail" else 0
 
 
 def _check_every_byte_was_read(parsed: Parsed) -> None:

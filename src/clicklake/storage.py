@@ -13,10 +13,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -60,6 +61,12 @@ class Storage(Protocol):
 
     def upload(self, path: str, file: Path) -> None:
         """Replace a file by a local one of any size, which is moved or copied."""
+
+    def writing(self, path: str) -> AbstractContextManager[Path]:
+        """A local path to write a new file at; the file is there when the context ends well.
+
+        For staging: until then, and after an error, a part of the file may be there.
+        """
 
     def create(self, path: str, data: bytes) -> bool:
         """Make a small file if there is none, durably; False if there was one."""
@@ -171,6 +178,13 @@ class LocalStorage:
             _sync_file(temporary)
             temporary.replace(target)
             _sync(target)
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[Path]:
+        target = self.folder / path
+        with _explained(str(target)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield target
 
     def create(self, path: str, data: bytes) -> bool:
         with _explained(self.uri(path)):
@@ -378,6 +392,14 @@ class S3Storage:
             )
         except S3UploadFailedError as error:
             raise AccessError(f"{self.uri(path)}: {error}") from None
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[Path]:
+        with TemporaryDirectory(prefix="clicklake-") as folder:
+            file = Path(folder) / Path(path).name
+            with _explained(folder):
+                yield file
+            self.upload(path, file)
 
     def create(self, path: str, data: bytes) -> bool:
         """As the interface says; an answer that was lost is told apart by the content."""

@@ -69,14 +69,24 @@ class Tables:
     def staged(self, staged: Staged) -> DataFrame:
         return self.read(staged.table.schema, [path for path, _ in staged.files])
 
-    def write(self, rows: DataFrame, folder: str, partitions: Sequence[str] = ()) -> list[FileInfo]:
+    def folder(self, name: str) -> str:
+        """A folder of this run's staging area."""
+        return f"{STAGING}/{self.run_id}/{name}"
+
+    def files(self, folder: str) -> list[FileInfo]:
+        """The Parquet files of a folder of this run's staging area."""
+        infos = self.storage.list(self.folder(folder))
+        return [info for info in infos if info.path.endswith(".parquet")]
+
+    def write(
+        self, rows: DataFrame, folder: str, partitions: Sequence[str] = (), **options: int
+    ) -> list[FileInfo]:
         """Write into a fresh folder of this run's staging area; its files."""
-        path = f"{STAGING}/{self.run_id}/{folder}"
-        writer = rows.write.mode("error")
+        writer = rows.write.mode("error").options(**options)
         if partitions:
             writer = writer.partitionBy(*partitions)
-        writer.parquet(self.storage.uri(path))
-        return [info for info in self.storage.list(path) if info.path.endswith(".parquet")]
+        writer.parquet(self.storage.uri(self.folder(folder)))
+        return self.files(folder)
 
     def stage(self, rows: DataFrame, table: Table, attempt: str = "tables") -> Staged:
         """Write a table's rows and read back what was written, by its footers."""
@@ -84,6 +94,10 @@ class Tables:
         if table.time:
             rows = with_month(rows, table.time)
         infos = self.write(rows, f"{attempt}/{table.name}", table.partitions)
+        return self.audited(table, infos, attempt)
+
+    def audited(self, table: Table, infos: list[FileInfo], attempt: str = "tables") -> Staged:
+        """Staged files as they will live, their rows counted and checked by their footers."""
         if table.time:
             infos = self._packed(table, infos, f"{attempt}-packed/{table.name}")
         with ThreadPoolExecutor(THREADS) as pool:
@@ -148,8 +162,12 @@ def read_footer(storage: Storage, info: FileInfo) -> pq.FileMetaData:
     return pq.read_metadata(pa.PythonFile(_Ranges(storage, info), mode="r"))
 
 
-def open_parquet(storage: Storage, info: FileInfo) -> pq.ParquetFile:
-    return pq.ParquetFile(pa.PythonFile(_Ranges(storage, info), mode="r"))
+def open_parquet(
+    storage: Storage, info: FileInfo, dictionaries: Sequence[str] = ()
+) -> pq.ParquetFile:
+    """A file to read; the columns `dictionaries` are read as such."""
+    stored = pa.PythonFile(_Ranges(storage, info), mode="r")
+    return pq.ParquetFile(stored, read_dictionary=list(dictionaries) or None)
 
 
 def audit_file(table: Table, file: LiveFile, footer: pq.FileMetaData) -> None:

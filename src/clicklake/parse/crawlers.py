@@ -6,11 +6,6 @@ import re
 from functools import cache
 from importlib.resources import files
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from clicklake.parse.fields import by_distinct
-
 _ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
@@ -23,24 +18,10 @@ def names() -> tuple[str, ...]:
 
 
 @cache
-def pattern() -> str:
-    """An expression that finds a crawler's name in a text in lower case (ASCII)."""
-    return "|".join(map(re.escape, names()))
-
-
-@cache
 def _pattern() -> re.Pattern[str]:
-    return re.compile(pattern())
+    return re.compile("|".join(map(re.escape, names())))
 
 
 def names_crawler(value: str) -> bool:
+    """Whether a text contains a crawler's name, in whatever case (ASCII)."""
     return _pattern().search(value.translate(_ASCII_LOWER)) is not None
-
-
-def is_crawler(browsers: pa.Array, systems: pa.Array) -> pa.Array:
-    """Whether browser or operating system names a crawler."""
-    named = [
-        pc.fill_null(by_distinct(values, names_crawler, pa.bool_()), False)
-        for values in (browsers, systems)
-    ]
-    return pc.or_(*named)

@@ -6,7 +6,6 @@ Times are microseconds since 1970 (UTC) as int64, `INVALID` where the text is no
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
@@ -42,13 +41,6 @@ def matches(values: pa.Array, pattern: str) -> np.ndarray:
 
 def is_null(values: pa.Array) -> np.ndarray:
     return values.is_null().to_numpy(zero_copy_only=False)
-
-
-def by_distinct(values: pa.Array, convert: Callable[[str], Any], type_: pa.DataType) -> pa.Array:
-    """`convert` applied once to every distinct value; null stays null."""
-    encoded = values.dictionary_encode()
-    converted = pa.array([convert(value) for value in encoded.dictionary.to_pylist()], type_)
-    return converted.take(encoded.indices)
 
 
 def text(values: pa.Array) -> pa.Array:
@@ -210,12 +202,8 @@ def time_range(as_of: date) -> tuple[int, int]:
 
 def screen(values: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Width and height of `1920x1080`; null otherwise."""
-    encoded = values.dictionary_encode()
-    sizes = [_screen(value) or (None, None) for value in encoded.dictionary.to_pylist()]
-    width, height = (
-        pa.array([size[side] for size in sizes], pa.int64()).take(encoded.indices)
-        for side in (0, 1)
-    )
+    sizes = [_screen(value) or (None, None) for value in values.to_pylist()]
+    width, height = (pa.array([size[side] for size in sizes], pa.int64()) for side in (0, 1))
     return width, height
 
 

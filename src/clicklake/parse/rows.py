@@ -10,9 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clicklake.parse import csv, fields, jsonl, urls
+from clicklake.parse import csv, fields, jsonl
 from clicklake.parse.blocks import Block, as_text
-from clicklake.parse.crawlers import is_crawler
 from clicklake.parse.records import Columns, Records
 from clicklake.schemas import CLICKSTREAM, PAGE_VIEWS, USER_UPDATES
 
@@ -30,16 +29,12 @@ TimeRange = tuple[int, int]
 
 @dataclass(frozen=True)
 class Source:
-    """How a source is read: its format, its rows' schema, and the check of its fields.
-
-    `derive` adds the columns that follow from others, once it is known which rows are kept.
-    """
+    """How a source is read: its format, its rows' schema, and the check of its fields."""
 
     name: str
     format: Literal["csv", "jsonl"]
     schema: pa.Schema
     check: Callable[[Columns, TimeRange], tuple[Columns, Checks]]
-    derive: Callable[[Columns], Columns] = lambda columns: columns
     layout: csv.Layout | None = None  # None: the file's header has it
     names: tuple[str, ...] = ()  # the columns that a header must have
 
@@ -117,10 +112,7 @@ def _batch(source: Source, columns: Columns, kept: np.ndarray) -> pa.RecordBatch
     rows = pa.RecordBatch.from_pydict(columns)
     if not kept.all():
         rows = rows.filter(pa.array(kept))
-    derived = source.derive(dict(zip(rows.schema.names, rows.columns, strict=True)))
-    return pa.RecordBatch.from_arrays(
-        [derived[field.name].cast(field.type) for field in source.schema], schema=source.schema
-    )
+    return rows.select(source.schema.names).cast(source.schema)
 
 
 def _rejects(block: Block, refused: list[tuple[int, int, str]]) -> Rejects:
@@ -190,32 +182,12 @@ def _clickstream(raw: Columns, time_range: TimeRange) -> tuple[Columns, Checks]:
     ]
 
 
-def _with_labels(columns: Columns) -> Columns:
-    width, height = fields.screen(columns["screen_resolution"])
-    return {
-        **columns,
-        **urls.parts(columns["url"]),
-        "screen_width": width,
-        "screen_height": height,
-        "is_crawler": is_crawler(columns["browser"], columns["os"]),
-    }
-
-
 def _nullable(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field.with_nullable(True) for field in schema])
 
 
-# A clickstream row before the engine has labelled and sessionised it.
-CLICKS = _nullable(
-    pa.schema(
-        [
-            *(CLICKSTREAM.schema.field(name) for name in CLICKSTREAM.key),
-            *(CLICKSTREAM.schema.field(name) for name in ("host", "path", *urls.UTM)),
-            *(CLICKSTREAM.schema.field(name) for name in ("screen_width", "screen_height")),
-            pa.field("is_crawler", pa.bool_()),
-        ]
-    )
-)
+# A clickstream row before it is labelled and part of a session: the table's key.
+CLICKS = _nullable(pa.schema([CLICKSTREAM.schema.field(name) for name in CLICKSTREAM.key]))
 
 SOURCES = {
     source.name: source
@@ -228,13 +200,6 @@ SOURCES = {
             layout=USER_UPDATES_LAYOUT,
         ),
         Source(PAGE_VIEWS.name, "jsonl", _nullable(PAGE_VIEWS.schema), _page_views),
-        Source(
-            CLICKSTREAM.name,
-            "csv",
-            CLICKS,
-            _clickstream,
-            derive=_with_labels,
-            names=CLICKSTREAM.key,
-        ),
+        Source(CLICKSTREAM.name, "csv", CLICKS, _clickstream, names=CLICKSTREAM.key),
     )
 }

@@ -19,15 +19,13 @@ _PLAIN_HOST = r"\A[a-z0-9._-]+\z"
 
 def parts(urls: pa.Array) -> dict[str, pa.Array]:
     """Columns host, path, utm_source, utm_medium and utm_campaign of URLs without null."""
-    encoded = urls.dictionary_encode()
-    distinct = pc.extract_regex(encoded.dictionary, _PARTS)
-    path, query = pc.struct_field(distinct, "path"), pc.struct_field(distinct, "query")
-    columns = {
-        "host": _odd_by_one(pc.struct_field(distinct, "authority"), _PLAIN_HOST, host),
+    found = pc.extract_regex(urls, _PARTS)
+    path, query = pc.struct_field(found, "path"), pc.struct_field(found, "query")
+    return {
+        "host": _odd_by_one(pc.struct_field(found, "authority"), _PLAIN_HOST, host),
         "path": pc.if_else(pc.equal(path, ""), "/", path),
         **{name: _parameter(query, name) for name in UTM},
     }
-    return {name: values.take(encoded.indices) for name, values in columns.items()}
 
 
 def _odd_by_one(values: pa.Array, plain: str, convert: Callable[[str], str | None]) -> pa.Array:

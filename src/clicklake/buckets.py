@@ -1,0 +1,189 @@
+"""The clickstream in buckets: all events of a visitor in one, each small enough for memory.
+
+An engine brings the events into buckets; its tasks then make the tables of one bucket after the
+other (`visits`) and write them, each task into a file of its own for every month.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from clicklake.lake import Month, partition_values
+from clicklake.schemas import CLICKSTREAM, SESSIONS
+from clicklake.storage import FileInfo, Storage, open_storage
+from clicklake.tables import Staged, Tables, open_parquet
+from clicklake.visits import EVENTS, Rules, Visits
+
+BUCKET = "_bucket"
+NONE = -1  # the bucket of rows that are no events
+
+_ROWS = 500_000  # of a bucket, about
+_ROW_BYTES = 100  # of a line of the log, about
+_PACKED = 8  # bytes of text in a byte of a compressed file, about
+_ROW_GROUP = 1 << 16  # rows: a file is open for every bucket, each with a group in memory
+_TEXTS = [field.name for field in EVENTS if pa.types.is_string(field.type)]
+
+Buckets = Mapping[int, Sequence[FileInfo]]
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How the work is shared: into how many buckets, and these among how many tasks.
+
+    `exchange`: whether the engine brings a bucket's rows together before it writes them.
+    """
+
+    buckets: int
+    tasks: int
+    exchange: bool = False
+
+
+def shares(text_bytes: int, rows: int, *, cores: int, most: int, exchange: bool) -> Shares:
+    """For so many bytes of new logs and so many rows of the lake; at most `most` buckets.
+
+    On many cores a task takes some 32 buckets, so that its files are not small.
+    """
+    count = -(-(text_bytes // _ROW_BYTES + rows) // _ROWS)
+    buckets = min(most, max(count, cores))
+    return Shares(buckets, min(buckets, max(cores, buckets // 32)), exchange)
+
+
+def text_bytes(infos: Sequence[FileInfo], is_compressed: Callable[[str], bool]) -> int:
+    """About how many bytes of text files hold."""
+    return sum(info.size * (_PACKED if is_compressed(info.path) else 1) for info in infos)
+
+
+def write(
+    tables: Tables, rows: DataFrame, folder: str, given: Shares, are_events: bool = True
+) -> dict[int, list[FileInfo]]:
+    """Bring rows into buckets by visitor; those without a visitor into the bucket `NONE`."""
+    visitor = F.col("anonymous_user_id")
+    bucket = F.pmod(F.xxhash64(visitor), F.lit(given.buckets)).cast("int")
+    if not are_events:
+        bucket = F.when(visitor.isNull(), NONE).otherwise(bucket)
+    rows = rows.withColumn(BUCKET, bucket)
+    if given.exchange:
+        rows = rows.repartition(BUCKET)
+    found: dict[int, list[FileInfo]] = {}
+    for info in tables.write(rows, folder, [BUCKET], max_row_group_size=_ROW_GROUP):
+        found.setdefault(int(partition_values(info.path)[BUCKET]), []).append(info)
+    return found
+
+
+def together(*parts: Buckets) -> dict[int, list[FileInfo]]:
+    """The same buckets of several writes."""
+    numbers = sorted({number for part in parts for number in part if number != NONE})
+    return {number: [info for part in parts for info in part.get(number, ())] for number in numbers}
+
+
+def label(
+    tables: Tables, events: Buckets, rules: Rules, attempt: str, count: int
+) -> tuple[Staged, Staged]:
+    """`clickstream` of the events without `started_at`, and `sessions` of all, staged.
+
+    Sessions that have events elsewhere are not whole.
+    """
+    numbers = sorted(events)
+    work = [[list(events[number]) for number in numbers[at::count]] for at in range(count)]
+    tasks = _Tasks(
+        tables.storage.root, tables.folder(attempt), rules, [each for each in work if each]
+    )
+    made = (
+        tables.session.range(0, len(tasks.work), 1, max(1, len(tasks.work)))
+        .mapInArrow(partial(_make, tasks), "path string")
+        .collect()
+    )
+    paths = {row["path"] for row in made}
+    found = [
+        [info for info in tables.files(f"{attempt}/{table.name}") if info.path in paths]
+        for table in (CLICKSTREAM, SESSIONS)
+    ]
+    staged = [
+        tables.audited(table, infos, attempt)
+        for table, infos in zip((CLICKSTREAM, SESSIONS), found, strict=True)
+    ]
+    return staged[0], staged[1]
+
+
+@dataclass(frozen=True)
+class _Tasks:
+    """What the workers need to know. `work`: the files of each bucket of each task."""
+
+    root: str
+    folder: str
+    rules: Rules
+    work: list[list[list[FileInfo]]]
+
+
+def _make(tasks: _Tasks, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """In a worker: do the tasks with the numbers given; the files that were written."""
+    for batch in batches:
+        for number in batch.column(0).to_pylist():
+            yield pa.record_batch({"path": _made(tasks, tasks.work[number])})
+
+
+def _made(tasks: _Tasks, work: list[list[FileInfo]]) -> list[str]:
+    storage = open_storage(tasks.root)
+    with ExitStack() as stack:
+        writers = _Writers(stack, storage, tasks.folder)
+        for files in work:
+            visits = Visits(_events(storage, files), tasks.rules)
+            for month, rows in visits.clickstream():
+                writers.write(CLICKSTREAM.name, month, rows)
+            for month, rows in visits.sessions():
+                writers.write(SESSIONS.name, month, rows)
+    return list(writers.open)
+
+
+def _events(storage: Storage, files: Sequence[FileInfo]) -> pa.Table:
+    """A bucket's rows as `EVENTS`; texts as dictionaries."""
+    return pa.concat_tables([_events_of(storage, info) for info in files])
+
+
+def _events_of(storage: Storage, info: FileInfo) -> pa.Table:
+    with open_parquet(storage, info, dictionaries=_TEXTS) as file:
+        known = [name for name in EVENTS.names if name in file.schema_arrow.names]
+        rows = file.read(columns=known, use_threads=False)
+    columns = [
+        rows[field.name] if field.name in known else pa.nulls(len(rows), field.type)
+        for field in EVENTS
+    ]
+    columns = [
+        column if field.name in _TEXTS else column.cast(field.type)
+        for field, column in zip(EVENTS, columns, strict=True)
+    ]
+    return pa.table(columns, EVENTS.names)
+
+
+class _Writers:
+    """One Parquet file for each table and month, of row groups of a bucket's rows each."""
+
+    def __init__(self, stack: ExitStack, storage: Storage, folder: str) -> None:
+        self.open: dict[str, pq.ParquetWriter] = {}  # by path
+        self._stack = stack
+        self._storage = storage
+        self._folder = folder
+        self._name = f"{uuid.uuid4().hex}.parquet"  # a task may be tried twice
+
+    def write(self, table: str, month: Month, rows: pa.Table) -> None:
+        path = f"{self._folder}/{table}/year={month[0]}/month={month[1]}/{self._name}"
+        if path not in self.open:
+            self.open[path] = self._opened(path, rows.schema)
+        self.open[path].write_table(rows)
+
+    def _opened(self, path: str, schema: pa.Schema) -> pq.ParquetWriter:
+        file = self._stack.enter_context(self._storage.writing(path))
+        return self._stack.enter_context(
+            pq.ParquetWriter(
+                file, schema, compression="zstd", compression_level=1, store_schema=False
+            )
+        )
