@@ -20,7 +20,7 @@ import pytest
 import hostile
 import oracle
 import parser_memory
-from clicklake import sources, storage
+from clicklake import sources, storage, visits
 from clicklake.parse import rows
 
 FULL = int(os.environ.get("TORTURE_COUNT", "0"))
@@ -31,7 +31,9 @@ FOUND: tuple[hostile.Files, ...] = (
     {"clickstream": {"f": b"anonymous_user_id,url,time,browser,os,screen_resolution\r"}},
     {"clickstream": {"f": b"\n\t\nanonymous_user_id,url,time,browser,os,screen_resolution\nx\n"}},
 )
-ROWS = {"user_updates": 4, "page_views": 3, "clickstream": 13}  # columns that the parser makes
+ROWS = {"user_updates": 4, "page_views": 3, "clickstream": 6}  # columns that the parser makes
+SESSION_ID = {"clickstream": 15, "sessions": 0}  # where it stands; the oracle has its two parts
+RULES = visits.Rules(gap_minutes=30, bot_views_per_minute=60)
 
 
 @dataclass
@@ -104,11 +106,7 @@ def _take(
     elif meta and meta[0]["_reason"]:
         bad.extend(tuple(row.values())[:5] for row in meta)
     else:
-        columns = [
-            column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
-            for column in (batch[name] for name in names)
-        ]
-        found.rows += zip(*(column.to_pylist() for column in columns), strict=True)
+        found.rows += _plain(pa.Table.from_batches([batch.select(names)]))
 
 
 def check(
@@ -139,9 +137,37 @@ def check(
             wanted = {row[: ROWS[source]] for row in expected.tables[source]}
             assert set(found.rows) == wanted
             assert len(found.rows) == good
+            if source == "clickstream":
+                _check_visits(found.rows, expected.tables)
         fates.update(found.reasons)
         fates.update(kept=good, filtered=found.filtered, refused=len(refused))
     return fates
+
+
+def _check_visits(events: list[tuple[Any, ...]], expected: dict[str, list[oracle.Row]]) -> None:
+    """Labels and sessions of the parsed events, without an engine."""
+    arrays = [list(column) for column in zip(*events, strict=True)] or [[] for _ in visits.CLICKS]
+    table = pa.table(
+        [*map(pa.array, arrays, visits.CLICKS.types), pa.nulls(len(events), visits.TIMESTAMP)],
+        schema=visits.EVENTS,
+    )
+    found = visits.Visits(table, RULES)
+    for name, parts in (("clickstream", found.clickstream()), ("sessions", found.sessions())):
+        at = SESSION_ID[name]
+        made = []
+        for month, part in parts:
+            for row in _plain(part):
+                visitor, _, start = row[at].rpartition("-")
+                made.append((*row[:at], (visitor, int(start)), *row[at + 1 :], *month))
+        assert sorted(map(repr, made)) == sorted(map(repr, expected[name])), name
+
+
+def _plain(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    columns = [
+        column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+        for column in table.columns
+    ]
+    return zip(*(column.to_pylist() for column in columns), strict=True)
 
 
 # ------------------------------------------------------------------ mutations

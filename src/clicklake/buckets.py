@@ -7,7 +7,7 @@ other (`visits`) and write them, each task into a file of its own for every mont
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,6 @@ NONE = -1  # the bucket of rows that are no events
 
 _ROWS = 500_000  # of a bucket, about
 _ROW_BYTES = 100  # of a line of the log, about
-_PACKED = 8  # bytes of text in a byte of a compressed file, about
 _ROW_GROUP = 1 << 16  # rows: a file is open for every bucket, each with a group in memory
 _TEXTS = [field.name for field in EVENTS if pa.types.is_string(field.type)]
 
@@ -55,11 +54,6 @@ def shares(text_bytes: int, rows: int, *, cores: int, most: int, exchange: bool)
     count = -(-(text_bytes // _ROW_BYTES + rows) // _ROWS)
     buckets = min(most, max(count, cores))
     return Shares(buckets, min(buckets, max(cores, buckets // 32)), exchange)
-
-
-def text_bytes(infos: Sequence[FileInfo], is_compressed: Callable[[str], bool]) -> int:
-    """About how many bytes of text files hold."""
-    return sum(info.size * (_PACKED if is_compressed(info.path) else 1) for info in infos)
 
 
 def write(

@@ -385,7 +385,7 @@ class Run:
             months[file.month] = months.get(file.month, 0) + file.rows
         beside = sum(months.values()) if self._is_resettled else max(months.values(), default=0)
         return buckets.shares(
-            buckets.text_bytes(infos, lambda path: sources.compression(path) is not None),
+            sum(sources.text_bytes(info.path, info.size) for info in infos),
             beside,
             cores=self.engine.cores,
             most=_MOST_BUCKETS[self.engine.name],

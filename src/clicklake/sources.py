@@ -32,6 +32,8 @@ from clicklake.privacy import Forgotten
 from clicklake.storage import CHUNK, FileInfo, Storage, open_storage
 
 COMPRESSION = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+_PACKED = 8  # bytes of text in one of a compressed file, about
+_HEAD = 1 << 16  # bytes in which a header is looked for at first
 
 META = pa.schema(
     [
@@ -84,6 +86,11 @@ def compression(path: str) -> str | None:
     return next((name for end, name in COMPRESSION.items() if path.endswith(end)), None)
 
 
+def text_bytes(path: str, size: int) -> int:
+    """About how many bytes of text a file of a size holds."""
+    return size * _PACKED if compression(path) else size
+
+
 def line_bases(summaries: Iterable[SplitSummary]) -> dict[tuple[str, int], int]:
     """How many lines of its file come before each split, by file and start."""
     bases: dict[tuple[str, int], int] = {}
@@ -124,8 +131,8 @@ def options(
 ) -> dict[str, str]:
     """The options of a read: plain text, as both engines carry them.
 
-    `tasks`: at most so many partitions, 0 for as many as there are; for an engine that reads all
-    of them at once. `lake`: the lake's root, for files that were replayed.
+    `tasks`: so many partitions of about the same size, 0 for one of every `split_bytes`; for an
+    engine that reads all of them at once. `lake`: the lake's root, for files that were replayed.
     """
     return {
         "source": source,
@@ -156,9 +163,7 @@ class LogReader(DataSourceReader):
 
     def partitions(self) -> Sequence[InputPartition]:
         splits = chain.from_iterable(self._splits(self._storage(info), info) for info in self.files)
-        groups = list(_packed(splits, self.split_bytes))
-        if 0 < self.tasks < len(groups):
-            groups = [list(chain(*groups[at :: self.tasks])) for at in range(self.tasks)]
+        groups = _shared(splits, self.tasks) if self.tasks else _packed(splits, self.split_bytes)
         return [InputPartition(group) for group in groups]
 
     def _storage(self, info: FileInfo) -> Storage:
@@ -166,14 +171,22 @@ class LogReader(DataSourceReader):
         return open_storage(self.lake if info.path.startswith(f"{OURS}/") else self.root)
 
     def _splits(self, storage: Storage, info: FileInfo) -> Iterator[Split]:
-        whole = self.multiline or compression(info.path) or info.size <= self.split_bytes * 3 // 2
+        is_whole = self.multiline or compression(info.path)
+        size = self._split_size()
         start = 0
-        while not whole and info.size - start > self.split_bytes * 3 // 2:
-            end = _line_start(storage, info, start + self.split_bytes)
+        while not is_whole and info.size - start > size * 3 // 2:
+            end = _line_start(storage, info, start + size)
             yield Split(info, start, end)
             start = end
         if start < info.size:
             yield Split(info, start, info.size)
+
+    def _split_size(self) -> int:
+        """Small enough that few tasks end at about the same time."""
+        if not self.tasks:
+            return self.split_bytes
+        share = sum(info.size for info in self.files) // (4 * self.tasks)
+        return min(self.split_bytes, max(share, CHUNK))
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         for split in partition.value:
@@ -249,19 +262,29 @@ class LogReader(DataSourceReader):
     def _layout(self, storage: Storage, split: Split) -> _Header | None:
         """The file's header, read from its start whichever split this is."""
         source = rows.SOURCES[self.source]
-        text = _decompressed(_Tap(storage.chunks(split.file)), split.file.path)
         end = 0
-        for block in blocks(without_bom(text)):
-            for line in io.BytesIO(block):
-                end += len(line)
-                record = _without_end(line)
-                if not is_blank(record):
-                    try:
-                        return _Header(*csv.header(record, source.names), end)
-                    except ValueError as error:
-                        raise _RefusedError(str(error)) from None
+        for line in self._first_lines(storage, split.file):
+            end += len(line)
+            record = _without_end(line)
+            if not is_blank(record):
+                try:
+                    return _Header(*csv.header(record, source.names), end)
+                except ValueError as error:
+                    raise _RefusedError(str(error)) from None
         positions = {name: at for at, name in enumerate(source.names)}
         return _Header(csv.Layout(len(positions), positions), [], end)  # blank lines only
+
+    def _first_lines(self, storage: Storage, file: FileInfo) -> Iterator[bytes]:
+        """The lines of a file, of which few are asked for: at first only its head is read."""
+        if compression(file.path) is None and file.size > _HEAD:
+            head = b"".join(without_bom(storage.chunks(file, 0, _HEAD)))
+            lines = head[: head.rfind(b"\n") + 1]
+            if any(not is_blank(_without_end(line)) for line in io.BytesIO(lines)):
+                yield from io.BytesIO(lines)
+                return
+        text = _decompressed(_Tap(storage.chunks(file)), file.path, _HEAD)
+        for block in blocks(without_bom(text)):
+            yield from io.BytesIO(block)
 
     def _batch(
         self, meta: dict[str, list[Any]], events: pa.RecordBatch | None = None
@@ -306,6 +329,21 @@ def _packed(splits: Iterable[Split], target: int) -> Iterator[list[Split]]:
         yield group
 
 
+def _shared(splits: Iterable[Split], tasks: int) -> list[list[Split]]:
+    """As many groups of splits, of about the same size; fewer if there are fewer splits."""
+    groups: list[list[Split]] = [[] for _ in range(tasks)]
+    sizes = [0] * tasks
+    for split in sorted(splits, key=_text_bytes, reverse=True):
+        least = sizes.index(min(sizes))
+        groups[least].append(split)
+        sizes[least] += _text_bytes(split)
+    return [group for group in groups if group]
+
+
+def _text_bytes(split: Split) -> int:
+    return text_bytes(split.file.path, split.end - split.start)
+
+
 def _line_start(storage: Storage, info: FileInfo, at: int) -> int:
     """Where the first line begins that begins at `at` or later."""
     step = 1 << 16
@@ -346,7 +384,7 @@ class _Tap(io.RawIOBase):
         return self._hash.hexdigest()
 
 
-def _decompressed(stored: _Tap, path: str) -> Iterator[bytes]:
+def _decompressed(stored: _Tap, path: str, size: int = CHUNK) -> Iterator[bytes]:
     """The bytes of a file as text has them. A damaged compressed file is refused."""
     kind = compression(path)
     if kind is None:
@@ -354,7 +392,7 @@ def _decompressed(stored: _Tap, path: str) -> Iterator[bytes]:
         return
     try:
         with pa.CompressedInputStream(pa.PythonFile(stored, mode="r"), kind) as stream:
-            while chunk := stream.read(CHUNK):
+            while chunk := stream.read(size):
                 yield chunk
     except (OSError, EOFError) as error:
         raise _RefusedError(f"its {kind} data is damaged or cut short ({error})") from None

@@ -64,7 +64,7 @@ def _lines_together(chunks: Iterable[bytes]) -> Iterator[bytes]:
         if len(tail) + first > _KEPT:
             yield _cut(tail, chunk[:first]) + chunk[first:end]
         else:
-            yield tail + chunk[:end] if tail else chunk[:end]
+            yield b"".join([tail, memoryview(chunk)[:end]])
         tail = _cut(b"", chunk[end:])
     if tail:
         yield tail
@@ -136,17 +136,32 @@ class Block:
     def _valid_utf8(self) -> np.ndarray:
         """Which lines are UTF-8. Few are not, so they are closed in on by halves."""
         valid = np.ones(len(self), bool)
-        spans = [(0, len(self))]
+        at = self._beyond_ascii()
+        lines = self.lines.take(pa.array(at))
+        spans = [(0, len(at))]
         while spans:
             begin, end = spans.pop()
-            if _is_valid(self.lines.slice(begin, end - begin)):
+            if _is_valid(lines.slice(begin, end - begin)):
                 continue
             if end - begin <= _FEW:
-                valid[begin:end] = [is_utf8(self.line(at)) for at in range(begin, end)]
+                valid[at[begin:end]] = [is_utf8(self.line(line)) for line in at[begin:end]]
             else:
                 middle = (begin + end) // 2
                 spans += [(begin, middle), (middle, end)]
         return valid
+
+    def _beyond_ascii(self) -> np.ndarray:
+        """The lines that hold a byte beyond ASCII; all of them where there are many such bytes."""
+        found = np.flatnonzero(np.frombuffer(self.data, np.uint8) >= 0x80)
+        if len(found) > len(self):
+            return np.arange(len(self))
+        return np.flatnonzero(self.marked(found))
+
+    def marked(self, positions: np.ndarray) -> np.ndarray:
+        """Which lines hold one of the bytes."""
+        marked = np.zeros(len(self), bool)
+        marked[self.lines_of(positions)] = True
+        return marked
 
     def lines_of(self, positions: np.ndarray) -> np.ndarray:
         """The line in which each byte stands."""

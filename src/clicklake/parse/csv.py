@@ -118,7 +118,7 @@ def _candidates(block: Block, width: int) -> np.ndarray:
     lines = block.ends > block.starts
     # pyarrow takes a byte order mark at the start of what it is given for no content.
     lines[block.first_bytes == BOM[0]] = False
-    special = np.unique(block.lines_of(_special(block)))
+    special = np.flatnonzero(block.marked(_special(block)))
     if len(special):
         lines[special] &= _match_form(block.lines.take(pa.array(special)), width)
     return lines

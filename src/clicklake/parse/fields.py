@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 BLANKS = " \t"
+_IS_BLANK = np.isin(np.arange(256), [ord(blank) for blank in BLANKS])
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 
@@ -22,7 +23,6 @@ FAR = np.iinfo(np.int64).max  # a time that exists, beyond every range
 
 _EMAIL = r"\A[^@ \t]+@[^@ \t]+\z"
 _WHOLE = r"\A[+-]?[0-9]{1,18}\z"
-_SECONDS = r"\A[0-9]{1,12}\z"
 _UNIX = r"\A[0-9]{1,12}(?:\.[0-9]{1,9})?\z"
 _UNIX_ANY = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?")
 _ISO_TAIL = re.compile(r"(?:\.([0-9]{1,9}))?(?:Z|([+-])([0-9]{2}):?([0-9]{2}))?")
@@ -45,11 +45,24 @@ def is_null(values: pa.Array) -> np.ndarray:
 
 def text(values: pa.Array) -> pa.Array:
     """Blanks around the text are cut; an empty text is null."""
-    trimmed = pc.utf8_trim(values, BLANKS)
-    empty = pc.equal(pc.binary_length(trimmed), 0)
-    if not pc.any(empty).as_py():
-        return trimmed
-    return pc.if_else(pc.fill_null(empty, False), pa.scalar(None, pa.string()), trimmed)
+    offsets, data = _layout(values)
+    empty = offsets[1:] == offsets[:-1]
+    begins, ends = (offsets[side][~empty] for side in (slice(-1), slice(1, None)))
+    if _IS_BLANK[data[begins]].any() or _IS_BLANK[data[ends - 1]].any():
+        values = pc.utf8_trim(values, BLANKS)
+    elif not empty.any() or is_null(values)[empty].all():
+        return values
+    is_empty = pc.fill_null(pc.equal(pc.binary_length(values), 0), False)
+    return pc.if_else(is_empty, pa.scalar(None, pa.string()), values)
+
+
+def _layout(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Where the values of a text column begin and end, and the bytes they are in."""
+    _, offsets, data = values.buffers()
+    where = np.frombuffer(offsets or b"", np.int32)[values.offset : values.offset + len(values) + 1]
+    if len(values) == 0:
+        where = np.zeros(1, np.int32)
+    return where, np.frombuffer(data or b"", np.uint8)
 
 
 def whole_number(values: pa.Array) -> pa.Array:
@@ -152,13 +165,24 @@ def _tail(tail: str) -> int:
 def unix_time(values: pa.Array) -> np.ndarray:
     """Seconds since 1970, a fraction cut to microseconds; beyond any range it is `FAR`."""
     times = np.full(len(values), INVALID, np.int64)
-    whole = matches(values, _SECONDS)
+    whole = _are_digits(values, most=12)
     seconds = values if whole.all() else values.filter(pa.array(whole))
     times[whole] = seconds.cast(pa.int64()).to_numpy() * SECOND
     other = ~whole & ~is_null(values)
     if other.any():
         times[other] = _fractional(values.filter(pa.array(other)))
     return times
+
+
+def _are_digits(values: pa.Array, most: int) -> np.ndarray:
+    """Which values are ASCII digits alone, one to `most` of them."""
+    offsets, data = _layout(values)
+    lengths = np.diff(offsets)
+    digits = (lengths > 0) & (lengths <= most) & ~is_null(values)
+    begin = int(offsets[0])
+    others = np.flatnonzero(data[begin : int(offsets[-1])] - np.uint8(ord("0")) > 9) + begin
+    digits[np.searchsorted(offsets, others, side="right") - 1] = False
+    return digits
 
 
 def _fractional(values: pa.Array) -> np.ndarray:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from clicklake.parse.records import (
 )
 
 MAX_DEPTH = 512
+_TEMPLATES = 3  # so many forms of lines are looked for in a block
 
 KEYS = ("ts", "url", "environment", "user_id")
 
@@ -75,12 +77,14 @@ _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', re.DOTA
 def read(block: Block) -> Records:
     """The records of a block. Columns: `KEYS` as text, but `user_id` as int64."""
     left = np.ones(len(block), bool)
+    plain = block.sound & (block.ends > block.starts) & ~_has_special(block)
     parts: list[Columns] = []
     lines = []
-    if uniform := _uniform(block):
-        parts.append(uniform[0])
-        lines.append(uniform[1])
-        left[uniform[1]] = False
+    for _ in range(_TEMPLATES):
+        if uniform := _uniform(block, plain & left):
+            parts.append(uniform[0])
+            lines.append(uniform[1])
+            left[uniform[1]] = False
     for pattern, id_type in _FAST:
         if not left.any():
             break
@@ -102,42 +106,46 @@ class _Template:
     """A line as its program writes all of them: the same text but for the four values.
 
     A line is cut at its quotes. `constants` are the pieces that every line has, `texts` the
-    positions of the values, `number` that of `user_id`, with what stands before and behind it.
+    positions of the values, `number` that of a `user_id` which is no text, with what stands
+    before and behind it.
     """
 
     width: int
     constants: dict[int, str]
     texts: dict[str, int]
-    number: tuple[int, str, str]
+    number: tuple[int, str, str] | None
 
 
 def _template(record: str) -> _Template | None:
-    """The template of a line; None if it is not an object of three texts and a whole number."""
+    """The template of a line; None if it is not an object of texts, `user_id` perhaps a number."""
     value = None if "\\" in record else loads(record)
-    if not isinstance(value, dict) or set(value) != set(KEYS) or record.count('"') != 14:
+    if not isinstance(value, dict) or set(value) != set(KEYS):
         return None
+    texts = [key for key in KEYS if isinstance(value[key], str)]
     pieces = record.split('"')
-    if any(pieces.count(key) != 1 for key in KEYS):
+    if len(pieces) != 1 + 2 * (len(KEYS) + len(texts)) or any(pieces.count(k) != 1 for k in KEYS):
         return None
-    number = _NUMBER_PIECE.fullmatch(pieces[pieces.index("user_id") + 1])
-    texts = {key: pieces.index(key) + 2 for key in KEYS if isinstance(value[key], str)}
-    if number is None or len(texts) != 3:
+    number = None
+    if "user_id" not in texts:
+        at = pieces.index("user_id") + 1
+        match = _NUMBER_PIECE.fullmatch(pieces[at])
+        number = (at, match.group(1), match.group(2)) if match else None
+    if len(texts) + (number is not None) != len(KEYS):
         return None
-    at = pieces.index("user_id") + 1
-    variable = {at, *texts.values()}
+    places = {key: pieces.index(key) + 2 for key in texts}
+    variable = {*places.values(), *(number or ())[:1]}
     constants = {place: piece for place, piece in enumerate(pieces) if place not in variable}
-    return _Template(len(pieces), constants, texts, (at, number.group(1), number.group(2)))
+    return _Template(len(pieces), constants, places, number)
 
 
-def _uniform(block: Block) -> tuple[Columns, np.ndarray] | None:
-    """The columns of the lines that are like the block's first, and which lines these are.
+def _uniform(block: Block, plain: np.ndarray) -> tuple[Columns, np.ndarray] | None:
+    """The columns of the lines that are like the first `plain` one, and which lines these are.
 
     Without a backslash or a control character, a line that has a template's pieces is the same
     object with other values: the cheapest way to know that a line is RFC 8259.
     """
-    plain = block.sound & (block.ends > block.starts) & ~_has_special(block)
-    first = int(plain.argmax())
-    template = _template(block.line(first).decode()) if plain.any() else None
+    first = int(plain.argmax()) if plain.any() else -1
+    template = _template(block.line(first).decode()) if first >= 0 else None
     if template is None:
         return None
     names = [str(place) for place in range(template.width)]
@@ -149,18 +157,27 @@ def _uniform(block: Block) -> tuple[Columns, np.ndarray] | None:
         quote_char=False,
     )
     pieces = [combine(column.chunks) for column in table.columns]
-    at, before, behind = template.number
-    form = rf"\A{re.escape(before)}{_SHORT_NUMBER}{re.escape(behind)}\z"
-    alike = pc.match_substring_regex(pieces[at], form)
-    for place, piece in template.constants.items():
-        alike = pc.and_(alike, pc.equal(pieces[place], piece))
+    alike = _alike(pieces, template)
     taken = np.delete(np.flatnonzero(plain), refused)
     if not pc.all(alike).as_py():
         pieces = [piece.filter(alike) for piece in pieces]
         taken = taken[alike.to_numpy(zero_copy_only=False)]
-    numbers = pc.utf8_slice_codeunits(pieces[at], len(before), -len(behind))
     columns = {key: pieces[place] for key, place in template.texts.items()}
-    return columns | {"user_id": numbers.cast(pa.int64())}, taken
+    if template.number:
+        at, before, behind = template.number
+        digits = pc.utf8_slice_codeunits(pieces[at], len(before), -len(behind))
+        columns["user_id"] = digits.cast(pa.int64())
+    return columns, taken
+
+
+def _alike(pieces: list[pa.Array], template: _Template) -> pa.Array:
+    """Which lines have the template's pieces."""
+    same = [pc.equal(pieces[place], piece) for place, piece in template.constants.items()]
+    if template.number:
+        at, before, behind = template.number
+        form = rf"\A{re.escape(before)}{_SHORT_NUMBER}{re.escape(behind)}\z"
+        same.append(pc.match_substring_regex(pieces[at], form))
+    return reduce(pc.and_, same)
 
 
 def _has_special(block: Block) -> np.ndarray:
