@@ -27,7 +27,6 @@ from clicklake import (
     page_views,
     privacy,
     publish,
-    recommend,
     report,
     sources,
     sql,
@@ -513,6 +512,8 @@ class Run:
             )
         if not wanted or not (self._changes(USER_PAGE_VIEWS) or self._changes(USERS)):
             return
+        from clicklake import recommend  # SciPy takes a quarter of a second to import
+
         remembered = self.lake.storage.read(RECOMMENDER)
         with self.reporter.stage("recommend") as stage, TemporaryDirectory() as scratch:
             result = recommend.recommend(

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
@@ -40,11 +41,15 @@ class Reporter:
 
     @contextmanager
     def stage(self, name: str, counter: Callable[[], int] | None = None) -> Iterator[Stage]:
-        """Time a stage; `counter` tells how many rows it has read so far."""
+        """Time a stage; `counter` tells how many rows it has read so far.
+
+        What it no longer needs of the memory goes back to the system.
+        """
         stage = Stage(name)
         began = time.monotonic()
         with self._live(stage, began, counter):
             yield stage
+        pa.default_memory_pool().release_unused()
         stage.seconds = round(time.monotonic() - began, 3)
         self.stages.append(stage)
         self.console.print(
