@@ -26,7 +26,7 @@ from clicklake.visits import EVENTS, Rules, Visits
 BUCKET = "_bucket"
 NONE = -1  # the bucket of rows that are no events
 
-_ROWS = 500_000  # of a bucket, about
+_ROWS = 250_000  # of a bucket, about
 _ROW_BYTES = 100  # of a line of the log, about
 _ROW_GROUP = 1 << 16  # rows: a file is open for every bucket, each with a group in memory
 _TEXTS = [field.name for field in EVENTS if pa.types.is_string(field.type)]
