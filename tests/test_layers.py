@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "src" / "clicklake"
 
 LAYERS = [
     {"errors", "config", "schemas"},
-    {"parse", "clean", "visits", "page_views", "users", "recommend", "samples"},
+    {"batches", "parse", "clean", "visits", "page_views", "users", "recommend", "samples"},
     {
         "engine", "sources", "storage", "lease", "lake", "inputs", "tables", "buckets",
         "clickstream", "progress", "sql",

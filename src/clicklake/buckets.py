@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from clicklake.batches import owned
 from clicklake.lake import Month, partition_values
 from clicklake.schemas import CLICKSTREAM, SESSIONS
 from clicklake.storage import FileInfo, Storage, open_storage
@@ -122,7 +123,7 @@ def _make(tasks: _Tasks, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Recor
     """In a worker: do the tasks with the numbers given; the files that were written."""
     for batch in batches:
         for number in batch.column(0).to_pylist():
-            yield pa.record_batch({"path": _made(tasks, tasks.work[number])})
+            yield owned(pa.record_batch({"path": _made(tasks, tasks.work[number])}))
 
 
 def _made(tasks: _Tasks, work: list[list[FileInfo]]) -> list[str]:

@@ -22,6 +22,7 @@ import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.types import StructType
 
+from clicklake.batches import owned
 from clicklake.errors import AccessError, ClicklakeError
 from clicklake.lake import OURS
 from clicklake.parse import csv, rows
@@ -301,7 +302,7 @@ class LogReader(DataSourceReader):
             else pa.nulls(count, column.type)
             for column in schema
         ]
-        return pa.RecordBatch.from_arrays(columns, schema=schema)
+        return owned(pa.RecordBatch.from_arrays(columns, schema=schema))
 
 
 @dataclass(frozen=True)

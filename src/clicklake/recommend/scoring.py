@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from clicklake.batches import owned
 from clicklake.recommend.bundle import Bundle, load
 from clicklake.recommend.lists import reasons, top_lists
 
@@ -53,7 +54,7 @@ def _recommend(
     bundle = load(path)
     for batch in batches:
         if batch.num_rows:
-            yield recommend_batch(batch, bundle)
+            yield owned(recommend_batch(batch, bundle))
 
 
 def recommend_batch(batch: pa.RecordBatch, bundle: Bundle) -> pa.RecordBatch:
