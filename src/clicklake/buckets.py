@@ -27,9 +27,15 @@ from clicklake.visits import EVENTS, Rules, Visits
 BUCKET = "_bucket"
 NONE = -1  # the bucket of rows that are no events
 
-_ROWS = 250_000  # of a bucket, about
+_ROWS = 500_000  # of a bucket, about
 _ROW_BYTES = 100  # of a line of the log, about
-_ROW_GROUP = 1 << 16  # rows: a file is open for every bucket, each with a group in memory
+
+# For Sail: a file is open for every bucket, each with a group of rows in memory.
+_NARROW: dict[str, int | str] = {
+    "max_row_group_size": 1 << 15,
+    "allow_single_file_parallelism": "false",
+}
+
 _TEXTS = [field.name for field in EVENTS if pa.types.is_string(field.type)]
 
 Buckets = Mapping[int, Sequence[FileInfo]]
@@ -69,7 +75,7 @@ def write(
     if given.exchange:
         rows = rows.repartition(BUCKET)
     found: dict[int, list[FileInfo]] = {}
-    for info in tables.write(rows, folder, [BUCKET], max_row_group_size=_ROW_GROUP):
+    for info in tables.write(rows, folder, [BUCKET], **_NARROW):
         found.setdefault(int(partition_values(info.path)[BUCKET]), []).append(info)
     return found
 
@@ -160,7 +166,7 @@ def _events_of(storage: Storage, info: FileInfo) -> pa.Table:
 
 
 class _Writers:
-    """One Parquet file for each table and month, of row groups of a bucket's rows each."""
+    """One Parquet file for each table and month; what is written at once is a row group."""
 
     def __init__(self, stack: ExitStack, storage: Storage, folder: str) -> None:
         self.open: dict[str, pq.ParquetWriter] = {}  # by path

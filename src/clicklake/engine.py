@@ -23,8 +23,11 @@ from clicklake.errors import ConfigError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Sail's memory is bounded, and what does not fit is spilled to disk: half of the machine.
+# Sail's memory is bounded, and what does not fit is spilled to disk: by default half of the
+# machine, or what a work of a known size runs well with.
 _MEMORY_SHARE = 0.5
+_LEAST_MB = 1024
+_WORK_SHARE = 8
 _GROUPS = Path("/sys/fs/cgroup")
 
 # A server other than AWS's own checks the region of a signature as well; s3a would guess one.
@@ -61,11 +64,22 @@ def choose(name: str) -> str:
     return "spark" if "PYSPARK_GATEWAY_PORT" in os.environ else "sail"
 
 
-def start(name: str, *, memory_mb: int = 0, uses_s3: bool = False) -> Engine:
-    """Start an engine. `memory_mb`: the bound on Sail's memory, 0 for half of the machine's."""
+def start(
+    name: str, *, memory_mb: int = 0, work_mb: int | None = None, uses_s3: bool = False
+) -> Engine:
+    """Start an engine. `memory_mb`: the bound on Sail's memory.
+
+    If it is 0, the bound is half of the machine's, or less if `work_mb`, the size of all that is
+    to be read, does not ask for so much.
+    """
     if name == "sail":
-        return _start_sail(memory_mb)
+        return _start_sail(memory_mb or _bound(work_mb))
     return _start_spark(uses_s3)
+
+
+def _bound(work_mb: int | None) -> int:
+    half = int(_machine_memory_mb() * _MEMORY_SHARE)
+    return half if work_mb is None else min(half, _LEAST_MB + work_mb // _WORK_SHARE)
 
 
 def use_keys(aws: Aws) -> None:
@@ -91,8 +105,7 @@ def use_keys(aws: Aws) -> None:
 
 
 def _start_sail(memory_mb: int) -> Engine:
-    bound = memory_mb or int(_machine_memory_mb() * _MEMORY_SHARE)
-    for name, value in _sail_settings(bound << 20).items():
+    for name, value in _sail_settings(memory_mb << 20).items():
         os.environ.setdefault(name, value)
     import pyarrow as pa
     from pysail.spark import SparkConnectServer

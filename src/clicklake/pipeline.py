@@ -73,7 +73,9 @@ MEMORY_MB = 1024  # for a question to the lake, beside the engine
 RECOMMENDER = f"{OURS}/recommender.json"  # the choice of a model, for later runs
 
 # Of the clickstream. Sail has all of a table's files open at once, Spark one after the other.
-_MOST_BUCKETS = {"sail": 64, "spark": 20_000}
+_MOST_BUCKETS = {"sail": 32, "spark": 20_000}
+
+_PACKED = 4  # bytes of text in a byte of the lake's tables, about
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,10 @@ def run(
         if _is_idle(works, options, lake, config):
             metrics = _nothing_new(options, lake, works, began)
         else:
-            starting = nullcontext(running) if running else _started(config, options, reporter)
+            work_mb = _work_bytes(works, lake) >> 20
+            starting = (
+                nullcontext(running) if running else _started(config, options, reporter, work_mb)
+            )
             with starting as started:
                 metrics = Run(config, options, lake, works, started, reporter, began).run()
         if options.publish:
@@ -226,12 +231,24 @@ def table_facts(manifest: Manifest) -> dict[str, dict[str, int]]:
     }
 
 
+def _work_bytes(works: Sequence[Work], lake: Lake) -> int:
+    """About how many bytes of text the new files and the lake's tables hold."""
+    new = [sources.text_bytes(info.path, info.size) for work in works for info in work.read]
+    live = [file.bytes for name in TABLES for file in lake.manifest.files(name)]
+    return sum(new) + _PACKED * sum(live)
+
+
 @contextmanager
-def _started(config: Config, options: Options, reporter: Reporter) -> Iterator[engine.Engine]:
+def _started(
+    config: Config, options: Options, reporter: Reporter, work_mb: int
+) -> Iterator[engine.Engine]:
     with reporter.stage("start engine"):
         name = engine.choose(options.engine)
         running = engine.start(
-            name, memory_mb=config.job.memory_mb, uses_s3=inputs.is_remote(config)
+            name,
+            memory_mb=config.job.memory_mb,
+            work_mb=work_mb,
+            uses_s3=inputs.is_remote(config),
         )
     try:
         yield running

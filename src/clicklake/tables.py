@@ -79,7 +79,7 @@ class Tables:
         return [info for info in infos if info.path.endswith(".parquet")]
 
     def write(
-        self, rows: DataFrame, folder: str, partitions: Sequence[str] = (), **options: int
+        self, rows: DataFrame, folder: str, partitions: Sequence[str] = (), **options: int | str
     ) -> list[FileInfo]:
         """Write into a fresh folder of this run's staging area; its files."""
         writer = rows.write.mode("error").options(**options)

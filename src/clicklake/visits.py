@@ -28,6 +28,7 @@ _TIES = ("url", "browser", "os", "screen_resolution")  # the order of events at 
 _MINUTE = 60 * fields.SECOND
 _REASONS = pa.array(["agent", "rate"])
 _NULL = -1  # the code of null
+_PORTION = 1 << 17  # rows of a table that is made at once: a row group of its file
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class Visits:
         return {name: column.numbers(side) for name, side in zip(names, sides, strict=True)}
 
     def clickstream(self) -> Iterator[tuple[tuple[int, int], pa.Table]]:
-        """The `own` events of each month: columns of `clickstream`, texts as dictionaries."""
+        """The `own` events by month, in portions; texts as dictionaries."""
         is_bot = self.is_crawler | self.is_fast
         for month, at in _by_month(self.time, np.flatnonzero(self.own)):
             texts = {**self.texts, **self._derived}
@@ -161,7 +162,7 @@ class Visits:
             yield month, _table(CLICKSTREAM, columns)
 
     def sessions(self) -> Iterator[tuple[tuple[int, int], pa.Table]]:
-        """The sessions whose first event is there, by month of their start."""
+        """The sessions whose first event is there, by month of their start, in portions."""
         first = np.flatnonzero(self.is_first)
         if not len(first):
             return
@@ -255,10 +256,12 @@ def _is_fast(visitor: np.ndarray, time: np.ndarray, most: int) -> np.ndarray:
 
 
 def _by_month(time: np.ndarray, at: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """The rows `at`, apart by the month of their time, in their order."""
+    """The rows `at`, apart by the month of their time, in their order and in portions."""
     months = time[at].view("datetime64[us]").astype("datetime64[M]").astype(np.int64)
     for month in np.unique(months).tolist():
-        yield (1970 + month // 12, month % 12 + 1), at[months == month]
+        rows = at[months == month]
+        for begin in range(0, len(rows), _PORTION):
+            yield (1970 + month // 12, month % 12 + 1), rows[begin : begin + _PORTION]
 
 
 def _table(table: Table, columns: dict[str, pa.Array]) -> pa.Table:
