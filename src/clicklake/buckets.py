@@ -29,8 +29,9 @@ NONE = -1  # the bucket of rows that are no events
 
 _ROWS = 500_000  # of a bucket, about
 _ROW_BYTES = 100  # of a line of the log, about
+_OPEN = 32  # files at once
 
-# For Sail: a file is open for every bucket, each with a group of rows in memory.
+# For Sail: each open file has a group of rows in memory.
 _NARROW: dict[str, int | str] = {
     "max_row_group_size": 1 << 15,
     "allow_single_file_parallelism": "false",
@@ -53,13 +54,16 @@ class Shares:
     exchange: bool = False
 
 
-def shares(text_bytes: int, rows: int, *, cores: int, most: int, exchange: bool) -> Shares:
-    """For so many bytes of new logs and so many rows of the lake; at most `most` buckets.
+def shares(text_bytes: int, rows: int, *, cores: int, exchange: bool) -> Shares:
+    """For so many bytes of new logs and so many rows of the lake.
 
-    On many cores a task takes some 32 buckets, so that its files are not small.
+    On many cores a task takes some 32 buckets, so that its files are not small. An engine that
+    does not bring a bucket's rows together has a file open for each bucket: of fewer, larger ones.
     """
     count = -(-(text_bytes // _ROW_BYTES + rows) // _ROWS)
-    buckets = min(most, max(count, cores))
+    if not exchange:
+        count = min(count, max(_OPEN, count // 16))
+    buckets = max(count, cores)
     return Shares(buckets, min(buckets, max(cores, buckets // 32)), exchange)
 
 

@@ -72,9 +72,6 @@ Metrics = dict[str, Any]
 MEMORY_MB = 1024  # for a question to the lake, beside the engine
 RECOMMENDER = f"{OURS}/recommender.json"  # the choice of a model, for later runs
 
-# Of the clickstream. Sail has all of a table's files open at once, Spark one after the other.
-_MOST_BUCKETS = {"sail": 32, "spark": 20_000}
-
 _PACKED = 4  # bytes of text in a byte of the lake's tables, about
 
 
@@ -404,7 +401,6 @@ class Run:
             sum(sources.text_bytes(info.path, info.size) for info in infos),
             beside,
             cores=self.engine.cores,
-            most=_MOST_BUCKETS[self.engine.name],
             exchange=self.engine.name == "spark",
         )
 
