@@ -19,7 +19,7 @@ RULES = visits.Rules(gap_minutes=30, bot_views_per_minute=3)
 @pytest.mark.parametrize(
     "text_bytes, rows, cores, exchange, expected",
     [
-        (0, 0, 2, False, (2, 2)),  # never fewer than cores
+        (0, 0, 2, False, (1, 1)),
         (GB, 0, 2, False, (20, 2)),  # half a million lines of 100 bytes each
         (0, 10_000_000, 2, False, (20, 2)),
         (10 * GB, 0, 2, False, (32, 2)),  # not more files at once

@@ -257,7 +257,7 @@ def test_mutated_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_batches_hold_no_memory_of_numpy(tmp_path: Path) -> None:
     """Sail frees a batch in a thread that must not need Python's lock; see `batches.owned`."""
-    lines = b"".join(b"v%d,/a,%d,b,o,1x1\n" % (n, 1_522_540_800 + n) for n in range(20_000))
+    lines = b"".join(b"v%d,/a,%d,b,o,1x1\n" % (n, 1_522_540_800 + n) for n in range(75_000))
     (tmp_path / "f").write_bytes(
         b"anonymous_user_id,url,time,browser,os,screen_resolution\n" + lines
     )
@@ -265,7 +265,7 @@ def test_batches_hold_no_memory_of_numpy(tmp_path: Path) -> None:
     given = sources.options("clickstream", str(tmp_path), files, as_of=hostile.AS_OF)
     reader = sources.LogReader(given)
     batches = [b for part in reader.partitions() for b in reader.read(part)]
-    assert sum(batch.num_rows for batch in batches) == 20_001  # and the summary
+    assert sum(batch.num_rows for batch in batches) == 75_001  # and the summary
     buffers = [b for batch in batches for column in batch.columns for b in column.buffers() if b]
     assert all(buffer.address % 64 == 0 for buffer in buffers)  # as Arrow allocates it
 

@@ -60,11 +60,10 @@ def shares(text_bytes: int, rows: int, *, cores: int, exchange: bool) -> Shares:
     On many cores a task takes some 32 buckets, so that its files are not small. An engine that
     does not bring a bucket's rows together has a file open for each bucket: of fewer, larger ones.
     """
-    count = -(-(text_bytes // _ROW_BYTES + rows) // _ROWS)
+    count = max(1, -(-(text_bytes // _ROW_BYTES + rows) // _ROWS))
     if not exchange:
         count = min(count, max(_OPEN, count // 16))
-    buckets = max(count, cores)
-    return Shares(buckets, min(buckets, max(cores, buckets // 32)), exchange)
+    return Shares(count, min(count, max(cores, count // 32)), exchange)
 
 
 def write(
