@@ -14,6 +14,7 @@ import pytest
 import hostile
 import lakes
 import oracle
+from clicklake import pipeline
 from clicklake.engine import Engine
 from clicklake.errors import ConfigError, InputError
 
@@ -105,15 +106,19 @@ def _shuffled(made: list[Day]) -> list[Day]:
     return mixed
 
 
-@pytest.mark.parametrize("order", [_in_order, _shuffled])
+@pytest.mark.parametrize("order, few_new", [(_in_order, 0), (_shuffled, 1e9), (_in_order, 1e9)])
 @pytest.mark.parametrize("seed, count", [(1, 8), pytest.param(2, 30, marks=pytest.mark.slow)])
 def test_daily_runs_make_the_lake_of_one_run(
     sail: Engine,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     order: Callable[[list[Day]], list[Day]],
+    few_new: float,
     seed: int,
     count: int,
 ) -> None:
+    """`few_new`: whether user_page_views is made for all users, or for those with new rows."""
+    monkeypatch.setattr(pipeline, "_FEW_NEW", few_new)
     made = days(seed, count) if count == 30 else days(seed)[10:18]  # around the border
     for day in order(made):
         hostile.write(day, tmp_path / "in")

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -72,6 +72,7 @@ Metrics = dict[str, Any]
 MEMORY_MB = 1024  # for a question to the lake, beside the engine
 RECOMMENDER = f"{OURS}/recommender.json"  # the choice of a model, for later runs
 
+_FEW_NEW = 0.1  # new rows for each row of user_page_views, up to which its users are told apart
 _PACKED = 4  # bytes of text in a byte of the lake's tables, about
 
 
@@ -513,8 +514,28 @@ class Run:
         if not (self._changes(PAGE_VIEWS) or self._changes(USERS)):
             return
         with self.reporter.stage("write user_page_views") as stage:
-            viewed = page_views.by_user_and_url(self._after(PAGE_VIEWS), self._after(USERS))
+            views, people = self._after(PAGE_VIEWS), self._after(USERS)
+            touched = self._touched_users()
+            if touched is None:
+                viewed = page_views.by_user_and_url(views, people)
+            else:
+                before = self.tables.live(
+                    USER_PAGE_VIEWS, self.lake.manifest.files(USER_PAGE_VIEWS.name)
+                )
+                viewed = page_views.renewed(before, views, people, touched)
             stage.rows = self._replace(USER_PAGE_VIEWS, viewed)
+
+    def _touched_users(self) -> DataFrame | None:
+        """The users of the new rows; None if so many are new that all users are done anew."""
+        new = [self.parsed[t.name] for t in (USER_UPDATES, PAGE_VIEWS) if t.name in self.parsed]
+        live = sum(file.rows for file in self.lake.manifest.files(USER_PAGE_VIEWS.name))
+        if any(parsed.work.rebuild for parsed in new):
+            return None
+        if sum(parsed.good for parsed in new) > live * _FEW_NEW:
+            return None
+        return reduce(
+            DataFrame.unionByName, [self._events(parsed).select("user_id") for parsed in new]
+        ).distinct()
 
     def _recommendations(self) -> None:
         wanted = self.config.recommend.model != "none"
