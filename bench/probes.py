@@ -21,7 +21,7 @@ def first_row(given: argparse.Namespace) -> None:
     from clicklake import engine
 
     running = engine.start(given.engine)
-    rows = _ours(running.session, given.input, "clickstream", first_only=True).limit(1).collect()
+    rows = _ours(running, given.input, "clickstream", first_only=True).limit(1).collect()
     assert len(rows) == 1
     running.stop()
 
@@ -37,7 +37,7 @@ def read(given: argparse.Namespace) -> None:
     seconds = 0.0
     for _ in range(2):
         began = time.monotonic()
-        rows = reader(running.session, given.input, given.source)
+        rows = reader(running, given.input, given.source)
         every = [F.count(F.col(name)) for name in rows.columns]
         counts = rows.agg(F.count(F.lit(1)), *every).collect()[0]
         seconds = time.monotonic() - began
@@ -45,21 +45,22 @@ def read(given: argparse.Namespace) -> None:
     print(json.dumps({"seconds": round(seconds, 3), "rows": counts[0]}))
 
 
-def _ours(session, logs: Path, source: str, *, first_only: bool = False):
+def _ours(running, logs: Path, source: str, *, first_only: bool = False):
     from clicklake import sources
     from clicklake.storage import open_storage
 
-    session.dataSource.register(sources.LogSource)
+    running.session.dataSource.register(sources.LogSource)
     folder = str(logs / FOLDERS[source])
     found = [info for info in open_storage(folder).list("") if info.path.endswith(PLAIN[source])]
     files = found[:1] if first_only else found
-    given = sources.options(source, folder, files, as_of=AS_OF, multiline=False)
-    return session.read.format(sources.LogSource.name()).options(**given).load()
+    tasks = running.cores if running.name == "sail" else 0  # as the job does
+    given = sources.options(source, folder, files, as_of=AS_OF, tasks=tasks)
+    return running.session.read.format(sources.LogSource.name()).options(**given).load()
 
 
-def _engines_own(session, logs: Path, source: str):
-    """The engine's CSV or JSON reader, without checks, quarantine, URL parts or labels."""
-    reader = session.read.option("recursiveFileLookup", "true")
+def _engines_own(running, logs: Path, source: str):
+    """The engine's CSV or JSON reader, without checks and quarantine."""
+    reader = running.session.read.option("recursiveFileLookup", "true")
     folder = str(logs / FOLDERS[source])
     # Several formats in one folder: only the uncompressed ones are compared.
     paths = [str(path) for path in sorted(Path(folder).rglob(f"*{PLAIN[source]}"))]
