@@ -52,6 +52,8 @@ class Destination:
             if self.kind == "postgresql":
                 cursor.execute(f"set transaction isolation level {isolation}")
                 cursor.execute(f"set search_path = {self.schema}")
+            if self.kind == "sqlite":
+                cursor.execute("pragma busy_timeout = 30000")  # of this driver it is a second
             yield query
 
     def _connect(self) -> Any:
