@@ -486,12 +486,13 @@ class S3Storage:
     def _call(self, path: str, call: Callable[[], T]) -> T:
         """Make a call and explain its failure."""
         from botocore.exceptions import BotoCoreError, ClientError
+        from urllib3.exceptions import HTTPError
 
         try:
             return call()
         except ClientError as error:
             raise _explain_s3(f"s3a://{self.bucket}/{path}", error) from None
-        except BotoCoreError as error:
+        except (BotoCoreError, HTTPError) as error:
             name = type(error).__name__
             if "Credentials" in name:
                 raise AccessError(
@@ -545,7 +546,10 @@ def _explain_s3(place: str, error: Any) -> ClicklakeError:
 
 
 def _retried(fetch: Callable[[], T], attempts: int = 5) -> Callable[[], T]:
-    """A body that is cut short or damaged is no error of the call, so it is asked for again."""
+    """A body that is cut short or damaged is no error of the call, so it is asked for again.
+
+    That of a refusal too, which comes as urllib3's error.
+    """
 
     def call() -> T:
         from botocore.exceptions import (
@@ -556,6 +560,7 @@ def _retried(fetch: Callable[[], T], attempts: int = 5) -> Callable[[], T]:
             HTTPClientError,
             IncompleteReadError,
         )
+        from urllib3.exceptions import HTTPError
 
         for attempt in range(attempts):
             try:
@@ -565,6 +570,7 @@ def _retried(fetch: Callable[[], T], attempts: int = 5) -> Callable[[], T]:
                 BotoConnectionError,
                 IncompleteReadError,
                 FlexibleChecksumError,
+                HTTPError,
                 ConnectionError,
             ):
                 if attempt == attempts - 1:

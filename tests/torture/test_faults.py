@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 import places
+import servers
+from clicklake.errors import InputError
+from clicklake.storage import S3Storage
 from conftest import FULL, Scene, full_only, share
 from proxy import FAULTS
 from test_starts import _commits
@@ -52,6 +57,44 @@ def test_faults_on_a_tenth_of_the_calls(s3: Scene, rng: Random) -> None:
             assert places.by_manifest(lake) == s3.after
         _settled(s3, lake, told)
     print(dict(told), f"{requests} requests", dict(faults))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_call_has_each_fault_once(
+    s3: Scene, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """The storage asks again, and its answer is the right one, a refusal too."""
+    for name, value in servers.environment(s3.proxy.url).items():
+        monkeypatch.setenv(name, value)
+    storage = S3Storage(places.BUCKET, f"calls-{fault}")
+
+    def disturbed(call: Callable[[], object]) -> object:
+        s3.proxy.reset()
+        s3.proxy.choose = lambda method, path: None if s3.proxy.faults else fault
+        try:
+            return call()
+        finally:
+            assert s3.proxy.faults == {fault: 1}
+            s3.proxy.reset()
+
+    storage.write("a", b"1")
+    (info,) = storage.list()
+    assert disturbed(storage.list) == [info]
+    assert disturbed(lambda: storage.read("a")) == b"1"
+    assert disturbed(lambda: storage.read("none")) is None
+    assert disturbed(lambda: [*storage.chunks(info)]) == [b"1"]
+    with pytest.raises(InputError, match="changed while it was read"):
+        disturbed(lambda: [*storage.chunks(replace(info, version="0" * 32))])
+    assert disturbed(lambda: storage.head("a")).version == info.version
+    assert disturbed(lambda: storage.head("none")) is None
+    disturbed(lambda: storage.write("b", b"2"))
+    assert disturbed(lambda: storage.create("c", b"3")) is True
+    assert disturbed(lambda: storage.create("c", b"4")) is False
+    assert disturbed(lambda: storage.put_if("c", b"5", IfMatch=f'"{info.version}"')) is None
+    disturbed(lambda: storage.move([("b", "d")]))
+    disturbed(lambda: storage.delete(["b"]))
+    left = {file.path: storage.read(file.path) for file in storage.list()}
+    assert left == {"a": b"1", "c": b"3", "d": b"2"}
 
 
 @pytest.mark.parametrize("fault", ["lost", "lost500"] if FULL else ["lost"])
