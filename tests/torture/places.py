@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from dataclasses import dataclass
@@ -181,6 +182,15 @@ def by_database(file: Path) -> dict[str, int]:
             for name in found
             if name in TABLES
         }
+
+
+def by_exports(lake: Place) -> dict[str, int]:
+    """The row counts of a local lake's CSV files."""
+    counts = {}
+    for file in (lake.folder / "csv").glob("*.csv"):
+        with file.open(newline="") as stream:
+            counts[file.stem] = sum(1 for _ in csv.reader(stream)) - 1
+    return counts
 
 
 def strays(lake: Place) -> list[str]:

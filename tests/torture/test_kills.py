@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -43,6 +45,7 @@ def _kill_everywhere(scene: Scene, moments: list[int]) -> None:
         assert places.by_manifest(lake) in (scene.before_state, scene.after), f"after change {at}"
         scene.heals(lake)
         lake.delete()
+    print(f"{len(moments)} kills")
 
 
 @needs_shim
@@ -77,16 +80,20 @@ def _kill_at_random(
     began = time.monotonic()
     assert scene.run(lake).code == 0
     whole = time.monotonic() - began
-    for _ in range(times):
+    told: Counter[str] = Counter()
+    while told["killed"] < times:
         lake = scene.fresh()
         run = scene.start(lake)
-        time.sleep(rng.uniform(0, whole))
+        time.sleep(rng.uniform(0, 1.5 * whole))  # a busy machine may be slower later on
         run.kill()
-        run.wait()
-        assert places.by_manifest(lake) in (scene.before_state, scene.after)
+        told["killed" if run.wait().killed else "ended before"] += 1
+        state = places.by_manifest(lake)
+        assert state in (scene.before_state, scene.after)
+        told["after" if state == scene.after else "before"] += 1
         scene.heals(lake)
         check(lake)
         lake.delete()
+    print(f"runs of {whole:.1f} s", dict(told))
 
 
 def test_at_random_moments(local: Scene, rng: Random) -> None:
@@ -98,25 +105,58 @@ def test_at_random_moments_on_s3(s3: Scene, rng: Random) -> None:
     _kill_at_random(s3, rng, share(80, 1))
 
 
+def _is_published(scene: Scene, lake: places.Place) -> None:
+    """The database beside the lake and its exports hold what the lake does."""
+    database = Path(f"{lake.uri}.duckdb")
+    rows = {name: len(rows) for name, rows in scene.after.items()}
+    tables = places.by_database(database)
+    assert {"users", "user_page_views", "sessions", "page_recommendations"} <= tables.keys()
+    assert tables == {name: rows[name] for name in tables}
+    exports = places.by_exports(lake)
+    assert exports == {name: rows[name] for name in ("user_page_views", "page_recommendations")}
+    database.unlink()
+
+
 @full_only
 def test_at_random_moments_with_all_that_is_published(published: Scene, rng: Random) -> None:
-    def check(lake: places.Place) -> None:
-        tables = places.by_database(Path(f"{lake.uri}.duckdb"))
-        wanted = {name: len(rows) for name, rows in published.after.items() if name in tables}
-        assert tables == wanted
-        assert {"users", "user_page_views", "sessions", "page_recommendations"} <= wanted.keys()
+    _kill_at_random(published, rng, share(40, 1), partial(_is_published, published))
 
-    _kill_at_random(published, rng, share(40, 1), check)
+
+@full_only
+@needs_shim
+def test_after_some_changes_with_all_that_is_published(published: Scene, rng: Random) -> None:
+    """What changes beside the lake counts too: the database and what it is made in."""
+
+    def run(lake: places.Place, **how: object) -> Result:
+        watch = Path(lake.uri).parent
+        return published.forge.run(published.arguments(lake), watch=watch, **how)
+
+    changes = run(published.fresh()).changes
+    told: Counter[str] = Counter()
+    for at in rng.sample(range(changes), min(changes, share(120, 1))):
+        lake = published.fresh()
+        result = run(lake, mode="kill", at=at)
+        assert result.killed or result.changes <= at
+        state = places.by_manifest(lake)
+        assert state in (published.before_state, published.after), f"after change {at}"
+        told["after" if state == published.after else "before"] += 1
+        published.heals(lake)
+        _is_published(published, lake)
+        lake.delete()
+    print(f"{told.total()} of {changes} changes", dict(told))
 
 
 def _crash_while_healing(scene: Scene, rng: Random, times: int) -> None:
+    interrupted = 0
     for _ in range(times):
         lake = scene.fresh()
         _crash(scene, lake, rng.randrange(1, scene.changes))
         for _ in range(rng.choice((1, 1, 2, 5))):
             _interrupt(scene, lake, rng.randrange(1, scene.changes // 2))
+            interrupted += 1
         scene.heals(lake)
         lake.delete()
+    print(f"{times} crashes, {interrupted} more while they were healed")
 
 
 def _interrupt(scene: Scene, lake: places.Place, at: int) -> None:
@@ -152,9 +192,10 @@ def test_healing_is_interrupted_after_every_single_change(local: Scene, share_do
         assert places.by_manifest(lake) in (local.before_state, local.after)
         local.heals(lake)
         lake.delete()
-        if ended or at >= share(40, 1):
+        if ended or at >= share(400, 1):
             break
         at += 1
+    print(f"healing interrupted {at} times, until it came to its end: {ended}")
 
 
 @needs_shim
