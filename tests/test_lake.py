@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -112,15 +113,109 @@ def test_a_sweep_spares_what_is_staged_after_its_fence(
 ) -> None:
     """A sweeper falls asleep between its fence and its deletes; the next run has staged."""
     storage.write(f"{STAGING}/dead/x", b"")
-    real = Lake._apply
+    real = Lake._append
 
     def sleeps(self: Lake, entry: dict) -> None:
         real(self, entry)
         storage.write(f"{STAGING}/alive/x", b"")
 
-    monkeypatch.setattr(Lake, "_apply", sleeps)
+    monkeypatch.setattr(Lake, "_append", sleeps)
     _opened(storage)
     assert [info.path for info in storage.list(STAGING)] == [f"{STAGING}/alive/x"]
+
+
+class Sleeper(LocalStorage):
+    """As S3, which copies, and calls `meanwhile` once, before or after one of its calls."""
+
+    def __init__(self, folder: Path, at: int, meanwhile: Callable[[], None]) -> None:
+        super().__init__(folder)
+        self.moments = iter(range(1, 10**6))
+        self.at = at
+        self.meanwhile = meanwhile
+        self.has_slept = False
+
+    def may_sleep(self) -> None:
+        if next(self.moments) == self.at:
+            self.has_slept = True
+            self.meanwhile()
+
+    def sync(self, prefix: str) -> None:
+        pass
+
+    def move(self, moves: Iterable[tuple[str, str]]) -> None:
+        for source, target in moves:
+            self.may_sleep()
+            copy = LocalStorage(self.folder)
+            data = copy.read(source)
+            if data is None:
+                copy.move([(source, target)])
+            else:
+                copy.write(target, data)
+
+
+def _sleepy(name: str) -> Callable[..., object]:
+    real = getattr(LocalStorage, name)
+
+    def call(self: Sleeper, *given: object) -> object:
+        self.may_sleep()
+        try:
+            return real(self, *given)
+        finally:
+            self.may_sleep()
+
+    return call
+
+
+for _name in ("list", "read", "write", "create", "delete", "delete_tree"):
+    setattr(Sleeper, _name, _sleepy(_name))
+
+
+def _dies(before: bool) -> Callable[[Lake, dict], None]:
+    real = Lake._append
+
+    def append(self: Lake, entry: dict) -> None:
+        if not before:
+            real(self, entry)
+        raise CrashError
+
+    return append
+
+
+@pytest.mark.parametrize("crash", ["none", "before the commit point", "after it"])
+def test_a_run_that_sleeps_anywhere_undoes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash: str
+) -> None:
+    """It heals, opens or commits; another takes over meanwhile, and replaces every file."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)  # only so that it is quick
+    for at in range(1, 10**6):
+        (tmp_path / str(at)).mkdir()
+        place = LocalStorage(tmp_path / str(at))
+        _committed(place, "one")
+        if crash != "none":
+            with monkeypatch.context() as patch, suppress(CrashError):
+                patch.setattr(Lake, "_append", _dies(before=crash.startswith("before")))
+                _committed(place, "dead", ("users/one.parquet",))
+
+        def other(place: LocalStorage = place) -> None:
+            lake = _opened(place, fence=True)
+            live = tuple(file.path for file in lake.manifest.files("users"))
+            lake.commit(_change(lake, "other", live))
+
+        asleep = Sleeper(place.folder, at, other)
+        with suppress(LeaseHeldError):
+            lake = _opened(asleep, fence=crash != "none")
+            lake.commit(_change(lake, "sleeper", ("users/one.parquet",)))
+        if not asleep.has_slept:
+            break
+        _opened(place)
+        entries = [json.loads(place.read(info.path)) for info in place.list("_clicklake/log")]
+        runs = [entry["run_id"] for entry in entries if "run_id" in entry]
+        assert len(set(runs)) == len(runs)
+        assert "other" in runs
+        now = snapshot(place)
+        assert now.run_id == runs[-1], at
+        assert _files(place) == sorted(file.path for file in now.live("users")), at
+    assert at > 30
 
 
 def test_an_entry_is_not_begun_twice(storage: LocalStorage) -> None:

@@ -122,12 +122,17 @@ class Lake:
         """Heal what an earlier run left, and read the state. Returns the run that was finished.
 
         `fence`: keep every run that began before this moment from committing.
+        Raises LeaseHeldError if another run takes over meanwhile.
         """
         self.storage.check_writable()
         self.head = self._newest()
-        self.load()
-        finished = self._finish() if self.head else None
-        self._sweep(fence)
+        try:
+            self.load()
+            finished = self._finish() if self.head else None
+            self._sweep(fence)
+        except ClicklakeError:
+            self.refuse_if_overtaken()
+            raise
         return finished
 
     def _newest(self) -> int:
@@ -150,6 +155,8 @@ class Lake:
     def _finish(self) -> str | None:
         """Do what is left of the newest entry; the run whose work was not yet to be seen."""
         entry = json.loads(self.storage.read(_entry(self.head)) or b"{}")
+        if entry.get("fence"):  # made only after the entry before it was finished
+            return None
         if self.head == self.manifest.seq:
             self.storage.delete(entry["removes"])
             return None
@@ -168,14 +175,14 @@ class Lake:
 
         The entry made first keeps a run that was only paused from committing what is gone. It is
         like no other's, and only what was there before it goes: what is staged later belongs to
-        a run that began after it.
+        a run that began after it. The manifest is left alone: a run that was paused here would
+        put an old one over that of its successor.
         """
         left = [info.path for info in self.storage.list(STAGING)]
         if not left and not fence:
             return
         entry = {"seq": self.head + 1, "moves": [], "removes": [], "fence": uuid.uuid4().hex}
         self._append(entry)
-        self._apply(entry)
         self.storage.delete(left)
 
     def discard(self, run_id: str) -> None:
@@ -210,7 +217,7 @@ class Lake:
         with _told("Whether this run was published is not known yet"):
             self._append(entry)
         with _told("This run is published, but not to its end"):
-            self._apply(entry)
+            self._apply_unless_done(entry)
         self.manifest, self.ledger = change.manifest, change.ledger
         self.discard(change.manifest.run_id)
 
@@ -219,18 +226,20 @@ class Lake:
             raise self._overtaken()
         self.head = entry["seq"]
 
+    def _apply_unless_done(self, entry: Mapping[str, Any]) -> None:
+        """As `_apply`; whoever has taken over has done so first, and may have gone on since."""
+        try:
+            self._apply(entry)
+        except ClicklakeError:
+            if self._newest() == self.head:
+                raise
+
     def _apply(self, entry: Mapping[str, Any]) -> None:
         """Do what an entry says; the manifest goes last, before the old files."""
         moves = [(source, live) for source, live in entry["moves"]]
         self.storage.move(move for move in moves if move[1] != MANIFEST)
         self.storage.move(move for move in moves if move[1] == MANIFEST)
         self.storage.delete(entry["removes"])
-        if entry.get("fence"):
-            current = self.storage.read(MANIFEST)
-            manifest = Manifest.from_json(current) if current else Manifest()
-            bumped = Manifest(manifest.run_id, entry["seq"], manifest.settings, manifest.tables)
-            self.storage.write(MANIFEST, bumped.to_json())
-            self.manifest = bumped
 
 
 @contextmanager
