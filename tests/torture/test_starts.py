@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections import Counter
 from random import Random
 
 import pytest
 
 import places
 from conftest import FULL, Scene, full_only, share
+from forge import Run
 
 HELD = 5
 
@@ -37,6 +39,7 @@ def _start_together(scene: Scene, lake: places.Place, count: int, **how: object)
     assert places.by_manifest(lake) == scene.after
     assert places.strays(lake) == []
     assert len(_commits(lake)) == 2  # the scene's first, and one
+    print(f"{count} starts, exits {codes}")
 
 
 def test_simultaneous_starts(local: Scene) -> None:
@@ -50,7 +53,7 @@ def test_simultaneous_starts_on_s3(s3: Scene) -> None:
         _start_together(s3, s3.fresh(), 20 if FULL else 5)
 
 
-def _kill_after(scene: Scene, lake: places.Place, at: int, number: int) -> object:
+def _kill_after(scene: Scene, lake: places.Place, at: int, number: int) -> Run | None:
     """Start a run and send it a signal after `at` changes; the run."""
     scene.proxy.reset()
     hit = []
@@ -112,12 +115,8 @@ def _paths(lake: places.Place) -> list[str]:
     return [info.path for info in lake.fs.get_file_info(selector)]
 
 
-def _sleeper(scene: Scene, at: int) -> str:
-    """Stop a run after `at` changes, let another take over, wake the first; what it did."""
-    lake = scene.fresh()
-    asleep = _kill_after(scene, lake, at, signal.SIGSTOP)
-    if asleep is None:
-        return "ended before"
+def _overtaken(scene: Scene, lake: places.Place, asleep: Run) -> str:
+    """Let another run take a stopped one's lease and do the work, wake the first; what it did."""
     scene.proxy.reset()
     time.sleep(3.2)  # the lease's time, and what the server's clock leaves out
     other = scene.run(lake, ttl=1.5)
@@ -130,16 +129,70 @@ def _sleeper(scene: Scene, at: int) -> str:
     assert len(commits) == 2
     assert places.by_manifest(lake) == scene.after
     scene.heals(lake)
-    if other.metrics["status"] == "committed":
-        assert woken.code == HELD, woken.err
-        return "refused"
-    return f"had committed ({woken.code})"
+    lake.delete()
+    if other.metrics["status"] != "committed":
+        return f"had committed ({woken.code})"
+    if woken.code == 0:  # it had not opened the lake, and found it with all done
+        assert woken.metrics["status"] == "nothing_new", woken.out
+        assert woken.metrics["run_id"] == other.metrics["run_id"]
+        return "found nothing to do"
+    assert woken.code == HELD, woken.err
+    return "refused"
 
 
 def test_a_sleeper_that_wakes_does_not_commit(s3: Scene, rng: Random) -> None:
-    moments = sorted(rng.sample(range(1, 60), share(20, 1)))
-    told = [_sleeper(s3, at) for at in moments]
-    print({what: told.count(what) for what in set(told)})
+    told: Counter[str] = Counter()
+    for at in sorted(rng.sample(range(1, s3.changes + 1), share(20, 1))):
+        lake = s3.fresh()
+        asleep = _kill_after(s3, lake, at, signal.SIGSTOP)
+        told[_overtaken(s3, lake, asleep) if asleep else "ended before"] += 1
+    print(dict(told))
+
+
+def _crashed(scene: Scene, at: int) -> places.Place:
+    """A lake whose last run was killed after `at` changes."""
+    lake = scene.fresh()
+    assert _kill_after(scene, lake, at, signal.SIGKILL).wait().killed
+    return lake
+
+
+def _requests(scene: Scene, lake: places.Place, stop_at: int = 0) -> tuple[Run, list[str]]:
+    """A run, ended or stopped in its n-th request, which the server still does; its requests.
+
+    A run that is stopped in a request that reads has an old answer when it wakes.
+    """
+    scene.proxy.reset()
+    seen: list[str] = []
+
+    def note(method: str, path: str) -> None:
+        seen.append(f"{method} {path}")
+        if len(seen) == stop_at:
+            run.signal(signal.SIGSTOP)
+
+    scene.proxy.choose = note
+    run = scene.start(lake, begin=time.time() + 0.05, ttl=1.5)
+    while len(seen) < (stop_at or 10**6):
+        if scene.forge.ask(wait=run.pid, timeout=0.01)["code"] is not None:
+            break
+        time.sleep(0.01)
+    return run, seen
+
+
+@full_only
+@pytest.mark.parametrize("share_done", [0.5, 0.8])
+def test_a_healer_that_slept_undoes_nothing(s3: Scene, rng: Random, share_done: float) -> None:
+    """A run that heals a crash before or after the commit point is stopped while it does so."""
+    at = int(s3.changes * share_done)
+    _, all_of_them = _requests(s3, _crashed(s3, at))
+    begin = range(1, next(n for n, what in enumerate(all_of_them) if "in2" in what) + 1)
+    told: Counter[str] = Counter()
+    for number in rng.sample(begin, min(len(begin), share(30, 1))):
+        lake = _crashed(s3, at)
+        asleep, seen = _requests(s3, lake, number)
+        if len(seen) >= number:
+            print(number, seen[-1])
+            told[_overtaken(s3, lake, asleep)] += 1
+    print(f"{at} changes before the crash, {len(begin)} requests to heal:", dict(told))
 
 
 def test_a_stopped_holder_of_a_local_lake_keeps_it(local: Scene) -> None:
