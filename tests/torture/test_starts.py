@@ -130,8 +130,9 @@ def _overtaken(scene: Scene, lake: places.Place, asleep: Run) -> str:
     assert places.by_manifest(lake) == scene.after
     scene.heals(lake)
     lake.delete()
-    if other.metrics["status"] != "committed":
-        return f"had committed ({woken.code})"
+    if other.metrics["status"] != "committed":  # there was nothing left to do
+        assert woken.code in (0, HELD), woken.err
+        return f"woke after the commit point, exit {woken.code}"
     if woken.code == 0:  # it had not opened the lake, and found it with all done
         assert woken.metrics["status"] == "nothing_new", woken.out
         assert woken.metrics["run_id"] == other.metrics["run_id"]
