@@ -22,8 +22,8 @@ RULES = visits.Rules(gap_minutes=30, bot_views_per_minute=3)
         (0, 0, 2, False, (1, 1)),
         (GB, 0, 2, False, (20, 2)),  # half a million lines of 100 bytes each
         (0, 10_000_000, 2, False, (20, 2)),
-        (10 * GB, 0, 2, False, (32, 2)),  # not more files at once
-        (100 * GB, 0, 16, False, (125, 16)),  # … unless buckets were to grow too large
+        (10 * GB, 0, 2, False, (80, 2)),  # ten times the work: three times the files at once
+        (100 * GB, 0, 16, False, (252, 16)),
         (100 * GB, 0, 64, True, (2000, 64)),
         (1000 * GB, 0, 64, True, (20_000, 625)),
     ],

@@ -6,6 +6,7 @@ other (`visits`) and write them, each task into a file of its own for every mont
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -29,7 +30,7 @@ NONE = -1  # the bucket of rows that are no events
 
 _ROWS = 500_000  # of a bucket, about
 _ROW_BYTES = 100  # of a line of the log, about
-_OPEN = 32  # files at once
+_OPEN = 32  # files at once, up to which a bucket has no more than `_ROWS`
 
 # For Sail: each open file has a group of rows in memory.
 _NARROW: dict[str, int | str] = {
@@ -58,11 +59,12 @@ def shares(text_bytes: int, rows: int, *, cores: int, exchange: bool) -> Shares:
     """For so many bytes of new logs and so many rows of the lake.
 
     On many cores a task takes some 32 buckets, so that its files are not small. An engine that
-    does not bring a bucket's rows together has a file open for each bucket: of fewer, larger ones.
+    does not bring a bucket's rows together has a file open for each bucket: there are fewer,
+    larger ones, so that the memory for both grows with the square root of the work.
     """
     count = max(1, -(-(text_bytes // _ROW_BYTES + rows) // _ROWS))
     if not exchange:
-        count = min(count, max(_OPEN, count // 16))
+        count = min(count, math.isqrt(_OPEN * count))
     return Shares(count, min(count, max(cores, count // 32)), exchange)
 
 
