@@ -110,9 +110,8 @@ def main() -> None:
     verb.add_argument("reader", choices=("ours", "own"))
     verb.set_defaults(action=read)
     verb = verbs.add_parser("spark-defaults")
-    verb.add_argument("rest", nargs=argparse.REMAINDER)
     verb.set_defaults(action=spark_defaults)
-    given = parser.parse_args()
+    given, given.rest = parser.parse_known_args()  # what follows is the job's
     given.action(given)
 
 

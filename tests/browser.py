@@ -131,7 +131,7 @@ def started(folder: Path) -> Iterator[Page]:
 
 
 def _address(port_file: Path, process: subprocess.Popen[bytes]) -> str:
-    for _ in range(300):
+    for _ in range(900):
         if port_file.exists() and (lines := port_file.read_text().splitlines()):
             with urlopen(f"http://127.0.0.1:{lines[0]}/json/list") as answer:
                 tabs = [tab for tab in json.load(answer) if tab["type"] == "page"]
@@ -139,4 +139,4 @@ def _address(port_file: Path, process: subprocess.Popen[bytes]) -> str:
                 return tabs[0]["webSocketDebuggerUrl"]
         assert process.poll() is None, "the browser ended at once"
         time.sleep(0.1)
-    raise AssertionError("the browser did not start within 30 s")
+    raise AssertionError("the browser did not start within 90 s")
