@@ -142,12 +142,20 @@ def _made(tasks: _Tasks, work: list[list[FileInfo]]) -> list[str]:
     with ExitStack() as stack:
         writers = _Writers(stack, storage, tasks.folder)
         for files in work:
-            visits = Visits(_events(storage, files), tasks.rules)
-            for month, rows in visits.clickstream():
-                writers.write(CLICKSTREAM.name, month, rows)
-            for month, rows in visits.sessions():
-                writers.write(SESSIONS.name, month, rows)
+            _write_bucket(writers, storage, files, tasks.rules)
+            pa.default_memory_pool().release_unused()
     return list(writers.open)
+
+
+def _write_bucket(
+    writers: _Writers, storage: Storage, files: Sequence[FileInfo], rules: Rules
+) -> None:
+    """Write a bucket's rows of both tables; nothing of it is left when the next one is read."""
+    visits = Visits(_events(storage, files), rules)
+    for month, rows in visits.clickstream():
+        writers.write(CLICKSTREAM.name, month, rows)
+    for month, rows in visits.sessions():
+        writers.write(SESSIONS.name, month, rows)
 
 
 def _events(storage: Storage, files: Sequence[FileInfo]) -> pa.Table:
