@@ -69,6 +69,10 @@ def _transaction(cursor: dbapi.Cursor) -> Iterator[None]:
     """What is done within becomes visible at its end, or not at all."""
     database = cursor.connection.adbc_connection
     database.set_autocommit(False)
+    # The driver begins with a plain BEGIN. Whoever only turns to writing later is refused at once,
+    # without the busy timeout, if a reader holds the lock of writers to look at a WAL in change.
+    cursor.execute("rollback")
+    cursor.execute("begin immediate")
     try:
         yield
         database.commit()
