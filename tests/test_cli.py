@@ -6,13 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import hostile
 import lakes
 import oracle
+from clicklake import cli, pipeline
+from clicklake.errors import AccessError
 from test_incremental import AS_OF, _together, days
 from torture import servers
 
@@ -218,3 +222,27 @@ def test_wrong_keys_for_s3(tmp_path: Path) -> None:
     assert done.returncode == 3, done.stderr
     assert "credentials" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "told"),
+    [
+        (AccessError("s3://b/k: no entry."), 3, "error: s3://b/k: no entry."),
+        (OSError(28, "No space left on device"), 1, "OSError: [Errno 28] No space left on device"),
+    ],
+)
+def test_what_an_engine_s_worker_raises_is_told(
+    sail, tmp_path, monkeypatch, capsys, raised, code, told
+):
+    def fail(_: object) -> Iterator[pa.RecordBatch]:
+        raise raised
+        yield
+
+    def run(*_: object) -> None:
+        sail.session.range(1).mapInArrow(fail, "id long").collect()
+
+    monkeypatch.setattr(pipeline, "run", run)
+    assert cli.main(["--input", str(tmp_path)]) == code
+    said = capsys.readouterr().err
+    assert told in said
+    assert "Traceback" not in said

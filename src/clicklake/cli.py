@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from clicklake import config, progress
+from clicklake import config, errors, progress
 from clicklake.errors import ClicklakeError, ConfigError
 from clicklake.schemas import SOURCES
 
@@ -39,7 +39,12 @@ def _unexpected(error: Exception, reporter: progress.Reporter) -> int:
 
     if os.environ.get("CLICKLAKE_DEBUG"):
         raise error
-    text = f"{type(error).__name__}: {brief(error)}"
+    words = brief(error)
+    name, _, message = words.removeprefix(f"{errors.__name__}.").partition(": ")
+    if name in vars(errors):  # raised in an engine's worker
+        reporter.console.print(f"error: {message}", style="red", markup=False, soft_wrap=True)
+        return int(vars(errors)[name].exit_code)
+    text = f"{type(error).__name__}: {words}"
     if "memory pool" in text:
         text = f"The engine has too little memory; raise [JOB] MEMORY_MB. It said: {text}"
     reporter.console.print(
