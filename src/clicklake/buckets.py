@@ -195,9 +195,17 @@ class _Writers:
         self.open[path].write_table(rows)
 
     def _opened(self, path: str, schema: pa.Schema) -> pq.ParquetWriter:
+        texts = [field.name for field in schema if pa.types.is_dictionary(field.type)]
         file = self._stack.enter_context(self._storage.writing(path))
         return self._stack.enter_context(
             pq.ParquetWriter(
-                file, schema, compression="zstd", compression_level=1, store_schema=False
+                file,
+                schema,
+                compression="zstd",
+                compression_level=1,
+                store_schema=False,
+                # In the order of visitors a text's least and greatest value exclude nothing.
+                write_statistics=[f.name for f in schema if f.name not in texts],
+                use_dictionary=[name for name in texts if name != "session_id"],
             )
         )

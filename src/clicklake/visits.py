@@ -265,4 +265,5 @@ def _by_month(time: np.ndarray, at: np.ndarray) -> Iterator[tuple[tuple[int, int
 
 
 def _table(table: Table, columns: dict[str, pa.Array]) -> pa.Table:
-    return pa.table({name: columns[name] for name in table.columns})
+    fields_ = [field.with_type(columns[field.name].type) for field in table.schema]
+    return pa.table([columns[field.name] for field in fields_], pa.schema(fields_))
