@@ -1,6 +1,7 @@
 """The parser alone, on mutated files: every record has the fate that the oracle gives it.
 
-TORTURE_COUNT scales the number of files (50 for each of its count), TORTURE_SEED seeds them.
+TORTURE_COUNT scales the number of files (50 for each of its count, half of them for each way of
+reading), TORTURE_SEED seeds them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import hostile
 import oracle
 import parser_memory
 from clicklake import sources, storage, visits
-from clicklake.parse import rows
+from clicklake.parse import rows, texts
 
 FULL = int(os.environ.get("TORTURE_COUNT", "0"))
 SEED = int(os.environ.get("TORTURE_SEED", "1"))
@@ -231,10 +232,17 @@ def fuzzed(rng: Random) -> hostile.Files:
     return {source: {"f": mutated(rng, text)}}
 
 
-def test_mutated_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(params=["compiled", "Python"])
+def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Small files as well are read by compiled code, or large ones by Python."""
+    monkeypatch.setattr(texts, "_INTERPRETED", -1 if request.param == "compiled" else 1 << 60)
+    return request.param
+
+
+def test_mutated_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reading: str) -> None:
     rng = Random(f"{SEED} parser")
     fates: Counter[str] = Counter()
-    for number in range(50 * FULL or 150):
+    for number in range(25 * FULL or 150):
         chunk = rng.choice((7, 64, 1000, 8 << 20))  # borders of chunks fall anywhere
         monkeypatch.setattr(storage, "CHUNK", chunk)
         root = tmp_path / str(number)
@@ -299,7 +307,7 @@ def test_no_more_partitions_than_tasks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", range(len(FOUND)))
 @pytest.mark.parametrize("split_bytes", [1, 64 << 20])
-def test_what_was_found_before(tmp_path: Path, number: int, split_bytes: int) -> None:
+def test_what_was_found_before(tmp_path: Path, number: int, split_bytes: int, reading: str) -> None:
     check(tmp_path, FOUND[number], multiline=False, split_bytes=split_bytes)
 
 

@@ -1,12 +1,14 @@
-"""Lines that are alike are read together; what only looks alike is read by itself."""
+"""Compiled code and Python read the same from a line of JSON, as Python's own parser does."""
 
 from __future__ import annotations
 
 import json
+from types import ModuleType
+from typing import Any
 
 import pytest
 
-from clicklake.parse import jsonl
+from clicklake.parse import jsonl, kernels
 from clicklake.parse.blocks import Block
 
 LIKE = '{"ts": "t1", "url": "/a", "environment": "production", "user_id": 1}'
@@ -28,6 +30,13 @@ REST = [
     '{"ts": "t2", "url": "/b", "url": "/last", "environment": "production", "user_id": 2}',
     '{"ts": "t2", "ts": "/b", "environment": "production", "user_id": 2}',
     r'{"ts": "t2", "url": "/\"b", "environment": "production", "user_id": 2}',
+    r'{"ts": "t2", "url": "http:\/\/h\/\u00e4\u20ac\uD83D\uDE00\\", "environment": "production"}',
+    r'{"ts": "t2", "url": "http:\/\/h\/\u00e4\u20AC\\", "environment": "a", "user_id": "3"}',
+    r'{"ts": "t2", "url": "/\n", "environment": "production", "user_id": 2}',
+    '{"ts": 1, "url": -0.5e+7, "environment": true, "user_id": null}',
+    '{"ts": "t2", "more": [1, {"url": "/x"}], "environment": "production", "user_id": 2}',
+    "{}",
+    ' { "url" : "/b" } ',
     '{"ts": "t2", "url": "/b", "environment": "production", "user_id": 2}  ',
 ]
 BROKEN = [
@@ -38,22 +47,63 @@ BROKEN = [
     '{"ts": "t2", "url": "/b" "environment": "production", "user_id": 2}',
     '{"ts": "t2", "url": "/b", "environment": "production", "user_id": 2}' * 2,
     '"ts": "t2", "url": "/b", "environment": "production", "user_id": 2',
+    '{"ts": "t2", "url": "/b", "environment": "production", "user_id": 2.}',
+    '{"ts": "t2", "url": "/b", "environment": "production", "user_id": -}',
+    '{"ts": "t2", "url": "/b", "environment": "production", "user_id": 1e}',
+    '{"ts": "t2", "url": "/b", "environment": "production", "user_id": nul}',
+    '{"ts": "t2", "url": "/b", "environment": "production", "user_id": 2,}',
+    '{"ts": "t2", "url": "/b", "environment": "production", "user_id": 2',
+    r'{"ts": "t2", "url": "/\x", "environment": "production", "user_id": 2}',
+    r'{"ts": "t2", "url": "/\u12", "environment": "production", "user_id": 2}',
+    r'{"ts": "t2", "url": "/\ud800", "environment": "production", "user_id": 2}',
+    r'{"ts": "t2", "x": "\udc00", "environment": "production", "user_id": 2}',
+    "{'ts': 't2'}",
+    "{",
+    '{"',
+    '{"url',
+    '{"url"',
+    '{"url":',
+    '{"url":"',
+    '{"url":"\\',
 ]
 
 
+@pytest.mark.parametrize("compiled", [None, kernels], ids=["Python", "compiled"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("first", FIRST.values(), ids=FIRST.keys())
-def test_every_line_is_read_as_json_reads_it(first: str, end: str) -> None:
+def test_every_line_is_read_as_json_reads_it(
+    first: str, end: str, compiled: ModuleType | None
+) -> None:
     lines = [first, *REST, "", *BROKEN, LIKE]
-    records = jsonl.read(Block(end.join(lines).encode()))
-    columns = {key: values.to_pylist() for key, values in records.columns.items()}
+    records = jsonl.read(Block(end.join(lines).encode(), compiled))
+    columns = {key: texts.to_pylist(range(len(texts))) for key, texts in records.columns.items()}
     read = {
         int(line): {key: columns[key][at] for key in jsonl.KEYS}
         for at, line in enumerate(records.first)
     }
     sound = [at for at, line in enumerate(lines) if line and line not in BROKEN]
-    expected = {at: {key: json.loads(lines[at]).get(key) for key in jsonl.KEYS} for at in sound}
-    assert read == expected
+    assert read == {at: _texts(json.loads(lines[at])) for at in sound}
     assert sorted(line for line, *_ in records.broken) == [
         at for at, line in enumerate(lines) if line in BROKEN
     ]
+
+
+def test_compiled_code_leaves_little_to_python() -> None:
+    """Escapes that programs write by themselves do not make a file slow to read."""
+    usual = [LIKE, *FIRST.values(), *REST]
+    lines = jsonl._plain(Block("\n".join(usual).encode(), kernels)).lines
+    left = {line for at, line in enumerate(usual) if at not in lines}
+    assert left == {
+        line for line in usual if any(rare in line for rare in ("t\\u", "\\uD", "\\n", "["))
+    }
+
+
+def _texts(value: dict[str, Any]) -> dict[str, str | None]:
+    """What the columns should hold: text, of a user_id also the digits of a number."""
+    found: dict[str, str | None] = dict.fromkeys(jsonl.KEYS)
+    for key in found.keys() & value.keys():
+        given = value[key]
+        if key == "user_id" and isinstance(given, int) and not isinstance(given, bool):
+            given = str(given)
+        found[key] = given.strip(" \t") or None if isinstance(given, str) else None
+    return found

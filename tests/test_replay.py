@@ -16,7 +16,7 @@ from rich.console import Console
 import lakes
 from clicklake import cli, pipeline, replay
 from clicklake.errors import InputError
-from clicklake.parse import rows
+from clicklake.parse import texts
 from clicklake.progress import Reporter
 
 AS_OF = date(2018, 12, 31)
@@ -208,8 +208,8 @@ def test_a_mend_that_alters_rows_which_had_come_in_asks_for_a_rebuild(
     refused, replayed, monkeypatch
 ):
     source, lake = refused
-    lower = rows.fields.text
-    monkeypatch.setattr(rows.fields, "text", lambda values: pc.utf8_upper(lower(values)))
+    lower = texts.Texts.to_arrow
+    monkeypatch.setattr(texts.Texts, "to_arrow", lambda *given: pc.utf8_upper(lower(*given)))
     with pytest.raises(InputError, match=r"would be there twice.*--rebuild"):
         replayed(source, lake)
     assert urls(lake) == ["https://x/1"]

@@ -5,26 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 
-from clicklake.parse.blocks import BOM, MAX_RECORD, Block
+from clicklake.parse.blocks import MAX_RECORD, Block
 from clicklake.parse.records import (
     TOO_LONG,
-    Columns,
+    Plain,
     Records,
-    combine,
+    columns,
     is_blank,
-    selected,
     structural_fault,
-    text_array,
 )
 
-_FIELD = r'(?:[^",\r\n]*|"(?:[^"\r\n]|"")*")'
 _FIELD_END = re.compile(rb"[,\n]")
 
 
@@ -88,103 +81,39 @@ def _quoted(record: str, at: int) -> tuple[str, int] | None:
 
 
 def read(block: Block, layout: Layout, *, multiline: bool = False, final: bool = True) -> Records:
-    """The records of a block.
+    """The records of a block. Columns: those of the layout.
 
     `multiline` lets a record go on over line ends inside quotes; a record that is still open at
     the end of the block is left in `rest`, unless the block is `final`.
     """
-    proven = block.sound & _candidates(block, layout.width)
-    table, taken = _by_pyarrow(block, proven, layout)
-    proven[:] = False
-    proven[taken] = True
+    plain = _plain(block, layout)
+    are_plain = np.zeros(len(block), np.bool_)
+    are_plain[plain.lines] = True
     odd = _Odd(layout)
-    rest = odd.read(block, proven, multiline=multiline, final=final)
-    fast = proven[taken]  # less those that a record over several lines has swallowed
-    if not fast.all():
-        table, taken = table.filter(pa.array(fast)), taken[fast]
-    parts = [{name: combine(table[name].chunks) for name in layout.positions}] if len(taken) else []
-    parts += [odd.columns()] if odd.first or not parts else []
+    rest = odd.read(block, are_plain, multiline=multiline, final=final)
+    plain = plain.where(are_plain)
     return Records(
-        columns={name: combine([part[name] for part in parts]) for name in layout.positions},
-        first=np.concatenate([taken, np.array(odd.first, np.int64)]),
-        last=np.concatenate([taken, np.array(odd.last, np.int64)]),
+        columns=columns(list(layout.positions), block, plain, odd.values),
+        first=np.concatenate([plain.lines, np.array(odd.first, np.int64)]),
+        last=np.concatenate([plain.lines, np.array(odd.last, np.int64)]),
         broken=odd.broken,
         rest=rest,
     )
 
 
-def _candidates(block: Block, width: int) -> np.ndarray:
-    """Which lines pyarrow reads as we do, or refuses: every quote closed at a field's end."""
-    lines = block.ends > block.starts
-    # pyarrow takes a byte order mark at the start of what it is given for no content.
-    lines[block.first_bytes == BOM[0]] = False
-    special = np.flatnonzero(block.marked(_special(block)))
-    if len(special):
-        lines[special] &= _match_form(block.lines.take(pa.array(special)), width)
-    return lines
-
-
-def _special(block: Block) -> np.ndarray:
-    """Where quotes are, and carriage returns that do not belong to a line's end."""
-    data = np.frombuffer(block.data, np.uint8)
-    found = [np.zeros(0, np.int64)]
-    if b'"' in block.data:
-        found.append(np.flatnonzero(data == ord('"')))
-    if b"\r" in block.data:
-        returns = np.flatnonzero(data == ord("\r"))
-        after = data[np.minimum(returns + 1, len(data) - 1)]
-        found.append(returns[after != ord("\n")])
-    return np.concatenate(found)
-
-
-def _match_form(lines: pa.Array, width: int) -> np.ndarray:
-    pattern = rf"\A{_FIELD}(?:,{_FIELD}){{{width - 1}}}(?:\r?\n)?\z"
-    try:
-        return pc.match_substring_regex(lines, pattern).to_numpy(zero_copy_only=False)
-    except pa.ArrowInvalid:  # a header wider than the expression engine's limits
-        return np.zeros(len(lines), bool)
-
-
-def _by_pyarrow(block: Block, mask: np.ndarray, layout: Layout) -> tuple[pa.Table, np.ndarray]:
-    """Of the lines that `mask` selects, those that have as many fields as they should."""
-    names = [str(position) for position in range(layout.width)]
-    lines = np.flatnonzero(mask)
-    table, refused = read_delimited(
-        selected(block, mask),
-        names,
-        pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            include_columns=[str(position) for position in layout.positions.values()],
-            strings_can_be_null=True,
-            null_values=[""],
-            check_utf8=False,
-        ),
+def _plain(block: Block, layout: Layout) -> Plain:
+    """The lines that are a record each, every quote of theirs closed at a field's end."""
+    count = len(layout.positions)
+    if not block.compiled:
+        return Plain.nothing(count)
+    fields = np.full(layout.width, -1, np.int32)
+    fields[list(layout.positions.values())] = np.arange(count)
+    begins, ends = np.empty((2, count, len(block)), np.int32)
+    spill = np.empty(len(block.data), np.uint8)
+    lines, used = block.compiled.csv_fields(
+        block.raw, block.starts, block.ends, MAX_RECORD, fields, begins, ends, spill
     )
-    return table.rename_columns(list(layout.positions)), np.delete(lines, refused)
-
-
-def read_delimited(
-    data: pa.Buffer, names: list[str], convert: pa.csv.ConvertOptions, **parse: Any
-) -> tuple[pa.Table, list[int]]:
-    """Lines, none of them empty, by pyarrow; and which of them have another number of fields."""
-    if not data.size:
-        return pa.table({name: text_array([]) for name in convert.include_columns or names}), []
-    refused: list[int] = []
-
-    def refuse(row: pa.csv.InvalidRow) -> str:
-        refused.append(row.number - 1)
-        return "skip"
-
-    table = pa.csv.read_csv(
-        pa.BufferReader(data),
-        # One block: pyarrow numbers the rows of each anew.
-        read_options=pa.csv.ReadOptions(
-            column_names=names, block_size=max(data.size, 1), use_threads=False
-        ),
-        parse_options=pa.csv.ParseOptions(invalid_row_handler=refuse, **parse),
-        convert_options=convert,
-    )
-    return table, refused
+    return Plain(lines, begins[:, : len(lines)], ends[:, : len(lines)], spill[:used].tobytes())
 
 
 class _Odd:
@@ -194,32 +123,28 @@ class _Odd:
         self.layout = layout
         self.first: list[int] = []
         self.last: list[int] = []
-        self.values: list[list[str]] = []
+        self.values: list[list[str]] = []  # of each record, in the order of the layout's columns
         self.broken: list[tuple[int, int, str]] = []
 
-    def columns(self) -> Columns:
-        return {
-            name: text_array([value[position] for value in self.values])
-            for name, position in self.layout.positions.items()
-        }
+    def read(self, block: Block, plain: np.ndarray, *, multiline: bool, final: bool) -> bytes:
+        """Take the lines that are not plain, and no longer are if they are part of a record.
 
-    def read(self, block: Block, proven: np.ndarray, *, multiline: bool, final: bool) -> bytes:
-        """Take the lines that are not proven; return the bytes of an open record at the end.
+        Returns the bytes of a record that is open at the end.
 
         An empty line is part of a record or blank: no record begins with one.
         """
         after = 0
-        for first in np.flatnonzero(~proven & (block.ends > block.starts)).tolist():
+        for first in np.flatnonzero(~plain & (block.ends > block.starts)).tolist():
             if first < after:
                 continue
             last, fault = _extent(block, first) if multiline else (first, None)
             start = int(block.starts[first])
             if fault == "open":
                 if not final:
-                    proven[first:] = False
+                    plain[first:] = False
                     return block.data[start:]
                 fault = "unclosed_quote"
-            proven[first : last + 1] = False
+            plain[first : last + 1] = False
             self._take(block.data[start : int(block.ends[last])], first, last, fault)
             after = last + 1
         return b""
@@ -238,7 +163,7 @@ class _Odd:
         else:
             self.first.append(first)
             self.last.append(last)
-            self.values.append(fields)
+            self.values.append([fields[at] for at in self.layout.positions.values()])
 
 
 def _extent(block: Block, first: int) -> tuple[int, str | None]:

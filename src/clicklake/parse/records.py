@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 
 from clicklake.parse.blocks import MAX_RECORD, Block, is_utf8
+from clicklake.parse.texts import BLANKS, Texts
 
 TOO_LONG = "record_too_long"
 INVALID_UTF8 = "invalid_utf8"
+_BLANKS = BLANKS.encode()
 
-Columns = dict[str, pa.Array]
+Columns = dict[str, Texts]
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What compiled code has read: some `lines` of a block, each a record.
+
+    A row of `begins` and `ends` is a column; places beyond the block's end are in `spill`.
+    """
+
+    lines: np.ndarray
+    begins: np.ndarray
+    ends: np.ndarray
+    spill: bytes = b""
+
+    @classmethod
+    def nothing(cls, columns: int) -> Plain:
+        return cls(np.zeros(0, np.int64), *np.zeros((2, columns, 0), np.int32))
+
+    def where(self, holds: np.ndarray) -> Plain:
+        """Of the lines, those for which the mask over the block's lines holds."""
+        kept = holds[self.lines]
+        if kept.all():
+            return self
+        return Plain(self.lines[kept], self.begins[:, kept], self.ends[:, kept], self.spill)
 
 
 @dataclass
@@ -37,22 +63,24 @@ def structural_fault(record: bytes) -> str | None:
 
 
 def is_blank(record: bytes) -> bool:
-    return not record.strip(b" \t")
+    return not record.strip(_BLANKS)
 
 
-def selected(block: Block, mask: np.ndarray) -> pa.Buffer:
-    """The bytes of the lines that `mask` selects, one after the other."""
-    if mask.all():
-        return pa.py_buffer(block.data)
-    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-    spans = block.offsets[edges].reshape(-1, 2).tolist()  # from a line to the first left out
-    data = memoryview(block.data)
-    return pa.py_buffer(b"".join([data[begin:end] for begin, end in spans]))
-
-
-def text_array(values: list[str | None]) -> pa.Array:
-    return pa.array(values, pa.string())
-
-
-def combine(parts: list[pa.Array]) -> pa.Array:
-    return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+def columns(
+    names: Sequence[str], block: Block, plain: Plain, odd: Sequence[Sequence[str | None]]
+) -> Columns:
+    """The columns of the plain lines and, after them, of the odd records, a sequence of each."""
+    values = [(value or "").encode().strip(_BLANKS) for record in odd for value in record]
+    sizes = [len(block.data) + len(plain.spill), *map(len, values)]
+    edges = np.cumsum(sizes, dtype=np.int32)
+    begins, ends = (side.reshape(len(odd), len(names)).T for side in (edges[:-1], edges[1:]))
+    data = b"".join([block.data, plain.spill, *values]) if odd or plain.spill else block.data
+    return {
+        name: Texts(
+            data,
+            np.concatenate([plain.begins[column], begins[column]]),
+            np.concatenate([plain.ends[column], ends[column]]),
+            block.compiled,
+        )
+        for column, name in enumerate(names)
+    }

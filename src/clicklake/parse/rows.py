@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from clicklake.parse import csv, fields, jsonl
 from clicklake.parse.blocks import Block, as_text
 from clicklake.parse.records import Columns, Records
+from clicklake.parse.texts import Texts, kernels
 from clicklake.schemas import CLICKSTREAM, PAGE_VIEWS, USER_UPDATES
 
 FILTERED = "filtered"  # a fate, not a reason: a row of another environment
@@ -23,6 +23,7 @@ USER_UPDATES_LAYOUT = csv.Layout(
     {name: at for at, name in enumerate(("updated_at", "user_id", "email", "name", "environment"))},
 )
 
+Values = dict[str, Texts | np.ndarray]  # columns; times are microseconds since 1970
 Checks = list[tuple[str, np.ndarray]]
 TimeRange = tuple[int, int]
 
@@ -34,7 +35,7 @@ class Source:
     name: str
     format: Literal["csv", "jsonl"]
     schema: pa.Schema
-    check: Callable[[Columns, TimeRange], tuple[Columns, Checks]]
+    check: Callable[[Columns, TimeRange], tuple[Values, Checks]]
     layout: csv.Layout | None = None  # None: the file's header has it
     names: tuple[str, ...] = ()  # the columns that a header must have
 
@@ -73,7 +74,7 @@ def parse(
     final: bool = True,
 ) -> Parsed:
     """The rows of a block of whole lines. `layout`: of this file, where a header gives it."""
-    block = Block(data)
+    block = Block(data, kernels(len(data)))
     if source.format == "jsonl":
         records = jsonl.read(block)
     else:
@@ -85,7 +86,7 @@ def parse(
 
 
 def _decide(source: Source, block: Block, records: Records, time_range: TimeRange) -> Parsed:
-    columns, checks = source.check(records.columns, time_range)
+    values, checks = source.check(records.columns, time_range)
     fates = np.full(len(records.first), -1)
     for code in range(len(checks) - 1, -1, -1):  # so that the first check that fails stands
         fates[checks[code][1]] = code
@@ -99,7 +100,7 @@ def _decide(source: Source, block: Block, records: Records, time_range: TimeRang
         if checks[fates[at]][0] != FILTERED
     ]
     return Parsed(
-        rows=_batch(source, columns, kept),
+        rows=_batch(source, values, np.flatnonzero(kept)),
         rejects=_rejects(block, records.broken + refused),
         read=len(records.first) + len(records.broken),
         filtered=filtered,
@@ -108,11 +109,18 @@ def _decide(source: Source, block: Block, records: Records, time_range: TimeRang
     )
 
 
-def _batch(source: Source, columns: Columns, kept: np.ndarray) -> pa.RecordBatch:
-    rows = pa.RecordBatch.from_pydict(columns)
-    if not kept.all():
-        rows = rows.filter(pa.array(kept))
-    return rows.select(source.schema.names).cast(source.schema)
+def _batch(source: Source, values: Values, at: np.ndarray) -> pa.RecordBatch:
+    """The rows `at`."""
+    columns = [_column(values[field.name], field.type, at) for field in source.schema]
+    return pa.RecordBatch.from_arrays(columns, schema=source.schema)
+
+
+def _column(values: Texts | np.ndarray, type_: pa.DataType, at: np.ndarray) -> pa.Array:
+    if isinstance(values, Texts):
+        return values.to_arrow(at)
+    if pa.types.is_timestamp(type_):
+        return fields.timestamps(values[at])
+    return pa.array(values[at], type_)
 
 
 def _rejects(block: Block, refused: list[tuple[int, int, str]]) -> Rejects:
@@ -123,12 +131,10 @@ def _rejects(block: Block, refused: list[tuple[int, int, str]]) -> Rejects:
     return Rejects([first for first, _, _ in refused], [reason for *_, reason in refused], raws)
 
 
-def _environment(values: pa.Array) -> Checks:
-    environment = fields.text(values)
-    other = pc.fill_null(pc.not_equal(environment, PRODUCTION), False)
+def _environment(environment: Texts) -> Checks:
     return [
-        ("missing_environment", fields.is_null(environment)),
-        (FILTERED, other.to_numpy(zero_copy_only=False)),
+        ("missing_environment", environment.is_null),
+        (FILTERED, ~fields.equals(environment, PRODUCTION)),
     ]
 
 
@@ -140,44 +146,34 @@ def _time(times: np.ndarray, time_range: TimeRange) -> Checks:
     ]
 
 
-def _user_updates(raw: Columns, time_range: TimeRange) -> tuple[Columns, Checks]:
-    times = fields.iso_time(fields.text(raw["updated_at"]))
-    user_id = fields.whole_number(raw["user_id"])
-    email = fields.text(raw["email"])
-    columns = {
-        "updated_at": fields.timestamps(times),
-        "user_id": user_id,
-        "email": email,
-        "name": fields.text(raw["name"]),
-    }
-    return columns, [
+def _user_updates(raw: Columns, time_range: TimeRange) -> tuple[Values, Checks]:
+    times = fields.iso_time(raw["updated_at"])
+    user_id, are_ids = fields.whole_number(raw["user_id"])
+    values: Values = {**raw, "updated_at": times, "user_id": user_id}
+    return values, [
         *_environment(raw["environment"]),
-        ("invalid_user_id", fields.is_null(user_id)),
+        ("invalid_user_id", ~are_ids),
         *_time(times, time_range),
-        ("invalid_email", ~fields.is_email(email)),
+        ("invalid_email", ~fields.is_email(raw["email"])),
     ]
 
 
-def _page_views(raw: Columns, time_range: TimeRange) -> tuple[Columns, Checks]:
-    times = fields.iso_time(fields.text(raw["ts"]))
-    user_id = fields.whole_number(raw["user_id"])
-    url = fields.text(raw["url"])
-    columns = {"ts": fields.timestamps(times), "user_id": user_id, "url": url}
-    return columns, [
+def _page_views(raw: Columns, time_range: TimeRange) -> tuple[Values, Checks]:
+    times = fields.iso_time(raw["ts"])
+    user_id, are_ids = fields.whole_number(raw["user_id"])
+    return {"ts": times, "user_id": user_id, "url": raw["url"]}, [
         *_environment(raw["environment"]),
-        ("invalid_user_id", fields.is_null(user_id)),
-        ("missing_url", fields.is_null(url)),
+        ("invalid_user_id", ~are_ids),
+        ("missing_url", raw["url"].is_null),
         *_time(times, time_range),
     ]
 
 
-def _clickstream(raw: Columns, time_range: TimeRange) -> tuple[Columns, Checks]:
-    times = fields.unix_time(fields.text(raw["time"]))
-    columns = {name: fields.text(values) for name, values in raw.items() if name != "time"}
-    columns["time"] = fields.timestamps(times)
-    return columns, [
-        ("missing_visitor", fields.is_null(columns["anonymous_user_id"])),
-        ("missing_url", fields.is_null(columns["url"])),
+def _clickstream(raw: Columns, time_range: TimeRange) -> tuple[Values, Checks]:
+    times = fields.unix_time(raw["time"])
+    return {**raw, "time": times}, [
+        ("missing_visitor", raw["anonymous_user_id"].is_null),
+        ("missing_url", raw["url"].is_null),
         *_time(times, time_range),
     ]
 

@@ -1,0 +1,611 @@
+"""The usual forms of records and fields, read by compiled code.
+
+What a function here does not know it leaves to `csv`, `jsonl` and `fields`, which say what holds.
+Importing this module takes a second, and compiling it some seconds, once on a machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numba import njit
+
+from clicklake.parse.fields import INVALID, ODD
+from clicklake.parse.fields import SECOND as _SECOND
+
+_TAB, _SPACE, _QUOTE, _COMMA, _MINUS, _DOT, _COLON, _AT, _PLUS = (ord(c) for c in '\t ",-.:@+')
+_BACKSLASH, _OPEN, _CLOSE, _SLASH, _ZERO, _U, _T, _Z = (ord(c) for c in "\\{}/0uTZ")
+_TS, _URL, _ENVIRONMENT, _USER_ID, _OTHER = range(5)  # a JSON key's place, as in `jsonl.KEYS`
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _compiled(function: Function) -> Function:
+    """Compiled at its first call, and kept for other processes where there is a place for it."""
+    compiled: Any
+    try:
+        compiled = njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # nowhere to write
+        compiled = njit(nogil=True)(function)
+    return compiled
+
+
+# ------------------------------------------------------------------ bytes
+
+
+@_compiled
+def _is_blank(char: int) -> bool:
+    return char == _SPACE or char == _TAB
+
+
+@_compiled
+def _is_digit(char: int) -> bool:
+    return _ZERO <= char <= _ZERO + 9
+
+
+@_compiled
+def _after_blanks(data: np.ndarray, at: int, end: int) -> int:
+    while at < end and _is_blank(data[at]):
+        at += 1
+    return at
+
+
+@_compiled
+def _before_blanks(data: np.ndarray, begin: int, at: int) -> int:
+    while at > begin and _is_blank(data[at - 1]):
+        at -= 1
+    return at
+
+
+@_compiled
+def _is_utf8(data: np.ndarray, at: int, end: int) -> bool:
+    """Whether bytes are UTF-8 (RFC 3629: the shortest form, no surrogates, up to U+10FFFF)."""
+    while at < end:
+        lead = data[at]
+        at += 1
+        if lead < 0x80:
+            continue
+        if lead < 0xC2 or lead > 0xF4:
+            return False
+        more = 1 if lead < 0xE0 else (2 if lead < 0xF0 else 3)
+        if at + more > end:
+            return False
+        least = 0xA0 if lead == 0xE0 else (0x90 if lead == 0xF0 else 0x80)
+        most = 0x9F if lead == 0xED else (0x8F if lead == 0xF4 else 0xBF)
+        if not least <= data[at] <= most:
+            return False
+        for k in range(at + 1, at + more):
+            if not 0x80 <= data[k] <= 0xBF:
+                return False
+        at += more
+    return True
+
+
+# ------------------------------------------------------------------ CSV
+
+
+@_compiled
+def csv_fields(
+    data: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    longest: int,
+    columns: np.ndarray,
+    begins: np.ndarray,
+    stops: np.ndarray,
+    spill: np.ndarray,
+) -> tuple[np.ndarray, int]:
+    """Where the fields of the lines that are a record are, without blanks around them.
+
+    `columns`: for each field of a record the row of `begins` and `stops` for it, or -1. `spill`
+    takes the texts in which a quote is doubled; their places count on from the end of `data`.
+    Returns the lines that were read, and how much of `spill` is used.
+    """
+    lines = np.empty(len(starts), np.int64)
+    read = used = 0
+    for line in range(len(starts)):
+        at, end = starts[line], ends[line]
+        if at == end or end - at > longest:
+            continue
+        field = 0
+        bits = 0
+        while True:
+            begin = at
+            doubled = False
+            if at < end and data[at] == _QUOTE:
+                begin = at + 1
+                stop, doubled, more = _quoted(data, begin, end)
+                at = stop + 1
+                if stop == end or (at < end and data[at] != _COMMA):
+                    break  # never closed, or text after it
+                bits |= more
+            else:
+                while at < end and data[at] != _COMMA:
+                    bits |= data[at]
+                    at += 1
+                stop = at
+            if field < len(columns) and columns[field] >= 0:
+                begin = _after_blanks(data, begin, stop)
+                stop = _before_blanks(data, begin, stop)
+                if doubled:
+                    begin, stop, used = _undoubled(data, begin, stop, spill, used)
+                begins[columns[field], read] = begin
+                stops[columns[field], read] = stop
+            field += 1
+            if at >= end:
+                if field == len(columns) and (bits < 0x80 or _is_utf8(data, starts[line], end)):
+                    lines[read] = line
+                    read += 1
+                break
+            at += 1
+    return lines[:read], used
+
+
+@_compiled
+def _quoted(data: np.ndarray, at: int, end: int) -> tuple[int, bool, int]:
+    """Where a field's closing quote is (`end`: nowhere); if it has doubled ones; its bits."""
+    doubled = False
+    bits = 0
+    while at < end:
+        if data[at] == _QUOTE:
+            if at + 1 == end or data[at + 1] != _QUOTE:
+                break
+            doubled = True
+            at += 1
+        bits |= data[at]
+        at += 1
+    return at, doubled, bits
+
+
+@_compiled
+def _undoubled(
+    data: np.ndarray, begin: int, end: int, spill: np.ndarray, used: int
+) -> tuple[int, int, int]:
+    first = used
+    at = begin
+    while at < end:
+        spill[used] = data[at]
+        used += 1
+        at += 2 if data[at] == _QUOTE else 1
+    return len(data) + first, len(data) + used, used
+
+
+# ------------------------------------------------------------------ JSON
+
+
+@_compiled
+def json_fields(
+    data: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    longest: int,
+    begins: np.ndarray,
+    stops: np.ndarray,
+    spill: np.ndarray,
+) -> tuple[np.ndarray, int]:
+    """Where the values are of the lines that are an object without objects and lists in it.
+
+    `begins` and `stops` have a row for each of `jsonl.KEYS`. `spill` takes the texts with
+    escapes; their places count on from the end of `data`. Returns the lines that were read, and
+    how much of `spill` is used.
+    """
+    lines = np.empty(len(starts), np.int64)
+    read = used = 0
+    for line in range(len(starts)):
+        begin, end = starts[line], ends[line]
+        if begin == end or end - begin > longest:
+            continue
+        begins[:, read] = stops[:, read] = 0
+        at, used = _object(data, begin, end, read, begins, stops, spill, used)
+        if at == end and (_is_ascii(data, begin, end) or _is_utf8(data, begin, end)):
+            lines[read] = line
+            read += 1
+    return lines[:read], used
+
+
+@_compiled
+def _is_ascii(data: np.ndarray, begin: int, end: int) -> bool:
+    bits = 0
+    for at in range(begin, end):
+        bits |= data[at]
+    return bits < 0x80
+
+
+@_compiled
+def _object(
+    data: np.ndarray,
+    at: int,
+    end: int,
+    row: int,
+    begins: np.ndarray,
+    stops: np.ndarray,
+    spill: np.ndarray,
+    used: int,
+) -> tuple[int, int]:
+    """Read a line's object: where what belongs to it ends, -1 if it was not understood."""
+    at = _after_blanks(data, at, end)
+    if at == end or data[at] != _OPEN:
+        return -1, used
+    at = _after_blanks(data, at + 1, end)
+    if at < end and data[at] == _CLOSE:
+        return _after_blanks(data, at + 1, end), used
+    while at < end and data[at] == _QUOTE:
+        begin = at + 1
+        at, escapes = _string(data, begin, end)
+        if at == end or escapes:
+            break
+        key = _key(data, begin, at)
+        at = _after_blanks(data, at + 1, end)
+        if at == end or data[at] != _COLON:
+            break
+        at, begin, stop, used = _value(
+            data, _after_blanks(data, at + 1, end), end, key, spill, used
+        )
+        if at < 0:
+            break
+        if key != _OTHER:
+            begins[key, row] = begin
+            stops[key, row] = stop
+        at = _after_blanks(data, at, end)
+        if at == end:
+            break
+        if data[at] == _CLOSE:
+            return _after_blanks(data, at + 1, end), used
+        if data[at] != _COMMA:
+            break
+        at = _after_blanks(data, at + 1, end)
+    return -1, used
+
+
+@_compiled
+def _string(data: np.ndarray, at: int, end: int) -> tuple[int, bool]:
+    """Where a string's closing quote is (`end`: nowhere), and whether it has escapes."""
+    escapes = False
+    while at < end:
+        char = data[at]
+        if char == _QUOTE:
+            return at, escapes
+        if char < _SPACE:
+            return end, escapes
+        if char == _BACKSLASH:
+            escapes = True
+            at += 1
+        at += 1
+    return end, escapes
+
+
+@_compiled
+def _key(data: np.ndarray, begin: int, end: int) -> int:
+    size = end - begin
+    if size == 2 and _equals(data, begin, b"ts"):
+        return _TS
+    if size == 3 and _equals(data, begin, b"url"):
+        return _URL
+    if size == 11 and _equals(data, begin, b"environment"):
+        return _ENVIRONMENT
+    if size == 7 and _equals(data, begin, b"user_id"):
+        return _USER_ID
+    return _OTHER
+
+
+@_compiled
+def _equals(data: np.ndarray, begin: int, word: bytes) -> bool:
+    for k in range(len(word)):
+        if data[begin + k] != word[k]:
+            return False
+    return True
+
+
+@_compiled
+def _value(
+    data: np.ndarray, at: int, end: int, key: int, spill: np.ndarray, used: int
+) -> tuple[int, int, int, int]:
+    """Where a value ends (-1: not understood); what of it is the key's text; `spill`'s use."""
+    if at == end:
+        return -1, 0, 0, used
+    if data[at] == _QUOTE:
+        begin = at + 1
+        stop, escapes = _string(data, begin, end)
+        if stop == end or (escapes and key != _URL):
+            return -1, 0, 0, used
+        at = stop + 1
+        begin = _after_blanks(data, begin, stop)
+        stop = _before_blanks(data, begin, stop)
+        if escapes:
+            first = used
+            used = _unescaped(data, begin, stop, spill, used)
+            if used < 0:
+                return -1, 0, 0, first
+            return at, len(data) + first, len(data) + used, used
+        return at, begin, stop, used
+    if data[at] == _MINUS or _is_digit(data[at]):
+        stop = _number(data, at, end)
+        if key == _USER_ID:
+            return stop, at, stop, used
+        return stop, 0, 0, used
+    for word in (b"null", b"true", b"false"):
+        if end - at >= len(word) and _equals(data, at, word):
+            return at + len(word), 0, 0, used
+    return -1, 0, 0, used
+
+
+@_compiled
+def _number(data: np.ndarray, at: int, end: int) -> int:
+    """Where a number ends (RFC 8259, 6); -1 if it is none."""
+    if data[at] == _MINUS:
+        at += 1
+    first = at
+    at = _digits(data, at, end)
+    if at == first or (data[first] == _ZERO and at > first + 1):
+        return -1
+    if at < end and data[at] == _DOT:
+        first = at + 1
+        at = _digits(data, first, end)
+        if at == first:
+            return -1
+    if at < end and (data[at] | 0x20) == ord("e"):
+        at += 1
+        if at < end and (data[at] == _MINUS or data[at] == _PLUS):
+            at += 1
+        first = at
+        at = _digits(data, first, end)
+        if at == first:
+            return -1
+    return at
+
+
+@_compiled
+def _digits(data: np.ndarray, at: int, end: int) -> int:
+    while at < end and _is_digit(data[at]):
+        at += 1
+    return at
+
+
+@_compiled
+def _unescaped(data: np.ndarray, at: int, end: int, spill: np.ndarray, used: int) -> int:
+    """How much of `spill` is used when a text is in it; -1 at an escape that is not usual."""
+    while at < end:
+        char = data[at]
+        if char != _BACKSLASH:
+            spill[used] = char
+            used += 1
+            at += 1
+            continue
+        char = data[at + 1]
+        at += 2
+        if char == _SLASH or char == _QUOTE or char == _BACKSLASH:
+            spill[used] = char
+            used += 1
+            continue
+        code = _hex(data, at, end) if char == _U else -1
+        if code < 0x80 or 0xD800 <= code <= 0xDFFF:
+            return -1
+        at += 4
+        if code < 0x800:
+            spill[used] = 0xC0 | code >> 6
+        else:
+            spill[used] = 0xE0 | code >> 12
+            used += 1
+            spill[used] = 0x80 | code >> 6 & 0x3F
+        spill[used + 1] = 0x80 | code & 0x3F
+        used += 2
+    return used
+
+
+@_compiled
+def _hex(data: np.ndarray, at: int, end: int) -> int:
+    """The number of four hexadecimal digits; -1 if they are none."""
+    if at + 4 > end:
+        return -1
+    code = 0
+    for k in range(at, at + 4):
+        digit = data[k] - _ZERO
+        if digit > 9:
+            digit = (data[k] | 0x20) - ord("a") + 10
+            if not 10 <= digit <= 15:
+                return -1
+        if digit < 0:
+            return -1
+        code = code * 16 + digit
+    return code
+
+
+# ------------------------------------------------------------------ fields
+
+
+@_compiled
+def iso_times(data: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    times = np.empty(len(begins), np.int64)
+    for row in range(len(begins)):
+        times[row] = _iso_time(data, begins[row], ends[row])
+    return times
+
+
+@_compiled
+def _iso_time(data: np.ndarray, at: int, end: int) -> int:
+    """Microseconds of `YYYY-MM-DDTHH:MM:SS`, a fraction and a zone if there are any."""
+    if end - at < 19 or data[at + 4] != _MINUS or data[at + 7] != _MINUS:
+        return INVALID
+    if not (data[at + 10] == _T or data[at + 10] == _SPACE):
+        return INVALID
+    if data[at + 13] != _COLON or data[at + 16] != _COLON:
+        return INVALID
+    century, years = _two(data, at), _two(data, at + 2)
+    month, day = _two(data, at + 5), _two(data, at + 8)
+    hour, minute, second = _two(data, at + 11), _two(data, at + 14), _two(data, at + 17)
+    if min(century, years, month, day, hour, minute, second) < 0:
+        return INVALID
+    year = 100 * century + years
+    if year < 1 or not 1 <= month <= 12 or hour > 23 or minute > 59 or second > 59:
+        return INVALID
+    if not 1 <= day <= _days_in(year, month):
+        return INVALID
+    seconds = (_days(year, month, day) * 24 + hour) * 3600 + minute * 60 + second
+    tail = _fraction_and_zone(data, at + 19, end)
+    return INVALID if tail == INVALID else seconds * _SECOND + tail
+
+
+@_compiled
+def _two(data: np.ndarray, at: int) -> int:
+    """The number of two digits; -1 if they are none."""
+    if _is_digit(data[at]) and _is_digit(data[at + 1]):
+        return (data[at] - _ZERO) * 10 + data[at + 1] - _ZERO
+    return -1
+
+
+@_compiled
+def _days_in(year: int, month: int) -> int:
+    if month == 2:
+        return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
+    return 30 if month in (4, 6, 9, 11) else 31
+
+
+@_compiled
+def _days(year: int, month: int, day: int) -> int:
+    """Days since 1970 of a Gregorian date, counting years from March."""
+    if month <= 2:
+        year -= 1
+        month += 12
+    return (
+        year * 365
+        + year // 4
+        - year // 100
+        + year // 400
+        + (153 * (month - 3) + 2) // 5
+        + day
+        - 719_469
+    )
+
+
+@_compiled
+def _fraction_and_zone(data: np.ndarray, at: int, end: int) -> int:
+    """The microseconds that they add; INVALID if they are neither."""
+    micros = 0
+    if at < end and data[at] == _DOT:
+        micros, at = _micros(data, at + 1, end)
+        if micros < 0:
+            return INVALID
+    if at == end or (data[at] == _Z and at + 1 == end):
+        return micros
+    if not (data[at] == _PLUS or data[at] == _MINUS) or end - at < 5:
+        return INVALID
+    behind = at + 4 if data[at + 3] == _COLON else at + 3
+    if behind + 2 != end:
+        return INVALID
+    hours, minutes = _two(data, at + 1), _two(data, behind)
+    if not (0 <= hours <= 23 and 0 <= minutes <= 59):
+        return INVALID
+    offset = (hours * 60 + minutes) * 60 * _SECOND
+    return micros - offset if data[at] == _PLUS else micros + offset
+
+
+@_compiled
+def _micros(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
+    """The microseconds of a fraction of 1 to 9 digits (-1: it is none), and where it ends."""
+    first = at
+    at = _digits(data, at, end)
+    if not 1 <= at - first <= 9:
+        return -1, at
+    micros = 0
+    for k in range(first, first + 6):
+        micros = micros * 10 + (data[k] - _ZERO if k < at else 0)
+    return micros, at
+
+
+@_compiled
+def unix_times(data: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Microseconds of seconds with a fraction if there is one; ODD if they are anything else."""
+    times = np.empty(len(begins), np.int64)
+    for row in range(len(begins)):
+        begin, end = begins[row], ends[row]
+        stop = _digits(data, begin, end)
+        times[row] = INVALID if begin == end else ODD
+        if not 1 <= stop - begin <= 12:
+            continue
+        micros = 0
+        if stop < end:
+            if data[stop] != _DOT:
+                continue
+            micros, at = _micros(data, stop + 1, end)
+            if at < end or micros < 0:
+                continue
+        times[row] = _decimal(data, begin, stop) * _SECOND + micros
+    return times
+
+
+@_compiled
+def whole_numbers(data: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Up to 18 digits with a sign if there is one; ODD if it is anything else, INVALID if null."""
+    numbers = np.empty(len(begins), np.int64)
+    for row in range(len(begins)):
+        begin, end = begins[row], ends[row]
+        if begin == end:
+            numbers[row] = INVALID
+            continue
+        is_signed = data[begin] == _MINUS or data[begin] == _PLUS
+        first = begin + 1 if is_signed else begin
+        if not 1 <= end - first <= 18 or _digits(data, first, end) < end:
+            numbers[row] = ODD
+            continue
+        number = _decimal(data, first, end)
+        numbers[row] = -number if is_signed and data[begin] == _MINUS else number
+    return numbers
+
+
+@_compiled
+def _decimal(data: np.ndarray, begin: int, end: int) -> int:
+    number = 0
+    for at in range(begin, end):
+        number = number * 10 + data[at] - _ZERO
+    return number
+
+
+@_compiled
+def are_emails(data: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    are = np.zeros(len(begins), np.bool_)
+    for row in range(len(begins)):
+        begin, end = begins[row], ends[row]
+        ats = 0
+        for at in range(begin, end):
+            if _is_blank(data[at]):
+                ats = 2
+                break
+            ats += data[at] == _AT
+        are[row] = ats == 1 and data[begin] != _AT and data[end - 1] != _AT
+    return are
+
+
+@_compiled
+def are_equal(data: np.ndarray, begins: np.ndarray, ends: np.ndarray, to: bytes) -> np.ndarray:
+    are = np.zeros(len(begins), np.bool_)
+    for row in range(len(begins)):
+        are[row] = ends[row] - begins[row] == len(to) and _equals(data, begins[row], to)
+    return are
+
+
+@_compiled
+def gather(
+    data: np.ndarray, begins: np.ndarray, ends: np.ndarray, at: np.ndarray, out: np.ndarray
+) -> None:
+    """Copy the texts of the rows `at` into `out`, one after the other; 16 bytes beyond are spoilt.
+
+    Sixteen bytes at a time, whatever the text's length, are one instruction.
+    """
+    place = 0
+    last = len(data) - 16
+    for k in range(len(at)):
+        begin, end = begins[at[k]], ends[at[k]]
+        to = place
+        place += end - begin
+        while begin < end:
+            if begin <= last:
+                for step in range(16):
+                    out[to + step] = data[begin + step]
+                begin += 16
+                to += 16
+            else:
+                out[to] = data[begin]
+                begin += 1
+                to += 1
