@@ -23,7 +23,7 @@ from clicklake.lake import Month, partition_values
 from clicklake.schemas import CLICKSTREAM, SESSIONS
 from clicklake.storage import FileInfo, Storage, open_storage
 from clicklake.tables import Staged, Tables, open_parquet
-from clicklake.visits import EVENTS, Rules, Visits
+from clicklake.visits import EVENTS, TEXTS, Rules, Visits
 
 BUCKET = "_bucket"
 NONE = -1  # the bucket of rows that are no events
@@ -36,9 +36,8 @@ _OPEN = 32  # files at once, up to which a bucket has no more than `_ROWS`
 _NARROW: dict[str, int | str] = {
     "max_row_group_size": 1 << 15,
     "allow_single_file_parallelism": "false",
+    "statistics_enabled": "none",
 }
-
-_TEXTS = [field.name for field in EVENTS if pa.types.is_string(field.type)]
 
 Buckets = Mapping[int, Sequence[FileInfo]]
 
@@ -68,15 +67,11 @@ def shares(text_bytes: int, rows: int, *, cores: int, exchange: bool) -> Shares:
     return Shares(count, min(count, max(cores, count // 32)), exchange)
 
 
-def write(
-    tables: Tables, rows: DataFrame, folder: str, given: Shares, are_events: bool = True
-) -> dict[int, list[FileInfo]]:
+def write(tables: Tables, rows: DataFrame, folder: str, given: Shares) -> dict[int, list[FileInfo]]:
     """Bring rows into buckets by visitor; those without a visitor into the bucket `NONE`."""
     visitor = F.col("anonymous_user_id")
-    bucket = F.pmod(F.xxhash64(visitor), F.lit(given.buckets)).cast("int")
-    if not are_events:
-        bucket = F.when(visitor.isNull(), NONE).otherwise(bucket)
-    rows = rows.withColumn(BUCKET, bucket)
+    number = F.pmod(F.xxhash64(visitor), F.lit(given.buckets)).cast("int")
+    rows = rows.withColumn(BUCKET, F.when(visitor.isNull(), NONE).otherwise(number))
     if given.exchange:
         rows = rows.repartition(BUCKET)
     found: dict[int, list[FileInfo]] = {}
@@ -164,7 +159,7 @@ def _events(storage: Storage, files: Sequence[FileInfo]) -> pa.Table:
 
 
 def _events_of(storage: Storage, info: FileInfo) -> pa.Table:
-    with open_parquet(storage, info, dictionaries=_TEXTS) as file:
+    with open_parquet(storage, info, dictionaries=TEXTS) as file:
         known = [name for name in EVENTS.names if name in file.schema_arrow.names]
         rows = file.read(columns=known, use_threads=False)
     columns = [
@@ -172,7 +167,7 @@ def _events_of(storage: Storage, info: FileInfo) -> pa.Table:
         for field in EVENTS
     ]
     columns = [
-        column if field.name in _TEXTS else column.cast(field.type)
+        column if field.name in TEXTS else column.cast(field.type)
         for field, column in zip(EVENTS, columns, strict=True)
     ]
     return pa.table(columns, EVENTS.names)

@@ -119,12 +119,10 @@ class Months:
 
     def _known(self, months: set[Month]) -> DataFrame | None:
         """The lake's events of `months`, and those from which a session may go on into them."""
-        parts = [_parsed(self._live([month])) for month in self._months_among(months)]
+        known = self.manifest.months(CLICKSTREAM.name)
+        parts = [_parsed(self._live([month])) for month in known if month in months]
         parts += [self._tail(month, since) for month, since in self._tails(months).items()]
         return reduce(DataFrame.unionByName, parts) if parts else None
-
-    def _months_among(self, months: set[Month]) -> list[Month]:
-        return [month for month in self.manifest.months(CLICKSTREAM.name) if month in months]
 
     def _label(
         self, known: DataFrame | None, attempt: str, new: Buckets | None = None

@@ -259,9 +259,17 @@ class Parsed:
     """A source's parsed rows, in staging, and what was counted while they were parsed."""
 
     work: Work
-    paths: list[str]
     summaries: list[SplitSummary]
-    landed: buckets.Buckets = field(default_factory=dict)  # of the clickstream, by visitor
+    landed: buckets.Buckets  # of the clickstream, by visitor; of the others, all in `NONE`
+
+    @property
+    def paths(self) -> list[str]:
+        return [info.path for infos in self.landed.values() for info in infos]
+
+    @property
+    def paths_of_others(self) -> list[str]:
+        """The files that hold what is no event: summaries and quarantined rows."""
+        return [info.path for info in self.landed.get(buckets.NONE, ())]
 
     @property
     def months(self) -> set[Month]:
@@ -369,14 +377,12 @@ class Run:
             )
             sources.reset_rows_read()
             landed = self._land(work, given) if work.read else {}
-            paths = [info.path for infos in landed.values() for info in infos]
-            schema = sources.landing_schema(work.source)
-            found = self.tables.read(schema, paths).where(F.col("_summary").isNotNull())
-            summaries = [
+            parsed = Parsed(work, [], landed)
+            found = self._others(parsed).where(F.col("_summary").isNotNull())
+            parsed.summaries += [
                 SplitSummary(**json.loads(row["_summary"]))
                 for row in found.select("_summary").collect()
             ]
-            parsed = Parsed(work, paths, summaries, landed)
             stage.rows = parsed.total("read")
         self._warn_of_unknown_columns(parsed)
         return parsed
@@ -387,15 +393,15 @@ class Run:
         folder = f"landing/{work.source}"
         if work.source != CLICKSTREAM.name:
             return {buckets.NONE: self.tables.write(rows, folder)}
-        return buckets.write(self.tables, rows, folder, self._shares, are_events=False)
+        return buckets.write(self.tables, rows, folder, self._shares)
 
     @cached_property
     def _shares(self) -> buckets.Shares:
         """How the clickstream is shared out: by the new logs, and what is in the lake with them."""
-        work = self._clicks_work
+        work = self._work(CLICKSTREAM.name)
         infos = work.read if work else ()
         months: dict[Month | None, int] = {}
-        for file in self._clicks_known.files(CLICKSTREAM.name):
+        for file in self._known(CLICKSTREAM.name).files(CLICKSTREAM.name):
             months[file.month] = months.get(file.month, 0) + file.rows
         beside = sum(months.values()) if self._is_resettled else max(months.values(), default=0)
         return buckets.shares(
@@ -406,19 +412,9 @@ class Run:
         )
 
     @property
-    def _clicks_work(self) -> Work | None:
-        return next((work for work in self.works if work.source == CLICKSTREAM.name), None)
-
-    @property
-    def _clicks_known(self) -> Manifest:
-        """The lake as the clickstream builds upon it: nothing, if it is rebuilt."""
-        work = self._clicks_work
-        return Manifest() if work and work.rebuild else self.lake.manifest
-
-    @property
     def _is_resettled(self) -> bool:
         """Whether the settings are others than those that the clickstream was made by."""
-        known = self._clicks_known
+        known = self._known(CLICKSTREAM.name)
         return bool(known.files(CLICKSTREAM.name)) and known.settings != settings(self.config)
 
     def _warn_of_unknown_columns(self, parsed: Parsed) -> None:
@@ -474,11 +470,20 @@ class Run:
         is_event = F.col("_reason").isNull() & F.col("_summary").isNull()
         return landing.where(is_event).select(*rows.SOURCES[parsed.work.source].schema.names)
 
+    def _others(self, parsed: Parsed) -> DataFrame:
+        """What is no event, among rows that may be some."""
+        schema = sources.landing_schema(parsed.work.source)
+        return self.tables.read(schema, parsed.paths_of_others)
+
     # Tables
 
-    def _known(self, parsed: Parsed) -> Manifest:
+    def _known(self, source: str) -> Manifest:
         """The lake as a source's tables build upon it: nothing, if it is rebuilt."""
-        return Manifest() if parsed.work.rebuild else self.lake.manifest
+        work = self._work(source)
+        return Manifest() if work and work.rebuild else self.lake.manifest
+
+    def _work(self, source: str) -> Work | None:
+        return next((work for work in self.works if work.source == source), None)
 
     def _removed(self, parsed: Parsed, table: Table, rewrite: Rewrite) -> Rewrite:
         """In a rebuild all of the table's files go."""
@@ -492,7 +497,7 @@ class Run:
         if parsed is None:
             return
         with self.reporter.stage(f"write {table.name}") as stage:
-            known = self._known(parsed).files(table.name, parsed.months)
+            known = self._known(table.name).files(table.name, parsed.months)
             new = self._events(parsed)
             both = new.unionByName(self.tables.live(table, known)) if known else new
             staged = self.tables.stage(clean.distinct_rows(both, table), table)
@@ -568,7 +573,7 @@ class Run:
         parsed = self.parsed.get(CLICKSTREAM.name)
         if parsed is None and not self._is_resettled:
             return
-        known = self._clicks_known
+        known = self._known(CLICKSTREAM.name)
         touched = parsed.months if parsed else set()
         job = self.config.job
         rules = Rules(job.session_gap_minutes, job.bot_views_per_minute)
@@ -610,8 +615,7 @@ class Run:
                 self._merge(QUARANTINE, Rewrite(staged, replaced))
 
     def _quarantined(self, parsed: Parsed) -> DataFrame:
-        schema = sources.landing_schema(parsed.work.source)
-        bad = self.tables.read(schema, parsed.paths).where(F.col("_reason").isNotNull())
+        bad = self._others(parsed).where(F.col("_reason").isNotNull())
         bases = [
             (path, start, base)
             for (path, start), base in sources.line_bases(parsed.summaries).items()

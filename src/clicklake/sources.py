@@ -25,9 +25,8 @@ from pyspark.sql.types import StructType
 from clicklake.batches import owned
 from clicklake.errors import AccessError, ClicklakeError
 from clicklake.lake import OURS
-from clicklake.parse import csv, rows
+from clicklake.parse import csv, fields, rows
 from clicklake.parse.blocks import blocks, without_bom
-from clicklake.parse.fields import time_range
 from clicklake.parse.records import is_blank
 from clicklake.privacy import Forgotten
 from clicklake.storage import CHUNK, FileInfo, Storage, open_storage
@@ -220,7 +219,7 @@ class LogReader(DataSourceReader):
             parsed = rows.parse(
                 source,
                 rest + data,
-                time_range(self.as_of),
+                fields.time_range(self.as_of),
                 layout.layout if layout else None,
                 multiline=self.multiline,
                 final=final,
@@ -430,8 +429,8 @@ def _without_header(block: bytes) -> tuple[bytes, int, bool]:
 def _months(events: pa.RecordBatch) -> set[tuple[int, int]]:
     """The UTC months of the events' times."""
     times = next(column for column in events.columns if pa.types.is_timestamp(column.type))
-    months = np.unique(times.to_numpy(zero_copy_only=False).astype("datetime64[M]").astype(int))
-    return {(1970 + int(month) // 12, int(month) % 12 + 1) for month in months}
+    months = np.unique(fields.months(times.cast(pa.int64()).to_numpy()))
+    return {fields.year_and_month(month) for month in months.tolist()}
 
 
 _rows_read = 0  # in this process; with Sail that is all of them

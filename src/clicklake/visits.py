@@ -23,8 +23,8 @@ from clicklake.schemas import CLICKSTREAM, SESSIONS, TIMESTAMP, Table
 # Parsed events, and those of other months with the start of the session that they belong to.
 EVENTS = pa.schema([*CLICKS, pa.field("started_at", TIMESTAMP)])
 
-_TEXTS = ("anonymous_user_id", "url", "browser", "os", "screen_resolution")
-_TIES = ("url", "browser", "os", "screen_resolution")  # the order of events at the same time
+TEXTS = [field.name for field in EVENTS if pa.types.is_string(field.type)]
+_TIES = TEXTS[1:]  # all but the visitor: the order of events at the same time
 _MINUTE = 60 * fields.SECOND
 _REASONS = pa.array(["agent", "rate"])
 _NULL = -1  # the code of null
@@ -55,8 +55,6 @@ class Texts:
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
         encoded = column.unify_dictionaries().combine_chunks()
-        if isinstance(encoded, pa.ChunkedArray):  # of no chunks
-            encoded = pa.array([], pa.string()).dictionary_encode()
         codes = encoded.indices.fill_null(_NULL) if encoded.null_count else encoded.indices
         return cls(codes.to_numpy(), encoded.dictionary)
 
@@ -65,9 +63,8 @@ class Texts:
 
     def by_value(self, values: pa.Array) -> Texts:
         """The column in which each text is replaced by one that depends on it alone."""
-        encoded = values.dictionary_encode()
-        codes = encoded.indices.fill_null(_NULL).to_numpy()
-        return Texts(self._looked_up(codes, _NULL), encoded.dictionary)
+        texts = Texts.of(pa.chunked_array([values]))
+        return Texts(self._looked_up(texts.codes, _NULL), texts.values)
 
     def numbers(self, values: pa.Array) -> pa.Array:
         """The column of numbers in which each text is replaced by its own."""
@@ -111,7 +108,7 @@ class Visits:
     """
 
     def __init__(self, events: pa.Table, rules: Rules) -> None:
-        texts = {name: Texts.of(events[name]) for name in _TEXTS}
+        texts = {name: Texts.of(events[name]) for name in TEXTS}
         time = _micros(events["time"])
         order = _distinct(_ordered(texts, time), texts, time)
         self.texts = {name: column.take(order) for name, column in texts.items()}
@@ -257,11 +254,11 @@ def _is_fast(visitor: np.ndarray, time: np.ndarray, most: int) -> np.ndarray:
 
 def _by_month(time: np.ndarray, at: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
     """The rows `at`, apart by the month of their time, in their order and in portions."""
-    months = time[at].view("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+    months = fields.months(time[at])
     for month in np.unique(months).tolist():
         rows = at[months == month]
         for begin in range(0, len(rows), _PORTION):
-            yield (1970 + month // 12, month % 12 + 1), rows[begin : begin + _PORTION]
+            yield fields.year_and_month(month), rows[begin : begin + _PORTION]
 
 
 def _table(table: Table, columns: dict[str, pa.Array]) -> pa.Table:

@@ -127,6 +127,15 @@ def _usual(texts: Texts, kernel: str) -> np.ndarray:
     return getattr(texts.compiled, kernel)(texts.raw, texts.begins, texts.ends)
 
 
+def months(times: np.ndarray) -> np.ndarray:
+    """The UTC month of each time, counted from January 1970."""
+    return times.view("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+
+
+def year_and_month(month: int) -> tuple[int, int]:
+    return 1970 + month // 12, month % 12 + 1
+
+
 def timestamps(times: np.ndarray) -> pa.Array:
     return pa.array(times).cast(pa.timestamp("us", tz="UTC"))
 
