@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from types import ModuleType
 from typing import Any
 
@@ -34,7 +35,9 @@ REST = [
     r'{"ts": "t2", "url": "http:\/\/h\/\u00e4\u20AC\\", "environment": "a", "user_id": "3"}',
     r'{"ts": "t2", "url": "/\n", "environment": "production", "user_id": 2}',
     '{"ts": 1, "url": -0.5e+7, "environment": true, "user_id": null}',
-    '{"ts": "t2", "more": [1, {"url": "/x"}], "environment": "production", "user_id": 2}',
+    '{"ts": "t2", "more": [1, {"url": "/x"}, []], "environment": "production", "user_id": 2}',
+    r'{"more": {"a": {}, "b": [[], -1.5E3, "\n\ud83d\ude00", null]}, "ts": {"url": 1}, "url": []}',
+    '{"more": ' + "[" * 70 + "]" * 70 + ', "ts": "t2"}',
     "{}",
     ' { "url" : "/b" } ',
     '{"ts": "t2", "url": "/b", "environment": "production", "user_id": 2}  ',
@@ -56,7 +59,18 @@ BROKEN = [
     r'{"ts": "t2", "url": "/\x", "environment": "production", "user_id": 2}',
     r'{"ts": "t2", "url": "/\u12", "environment": "production", "user_id": 2}',
     r'{"ts": "t2", "url": "/\ud800", "environment": "production", "user_id": 2}',
+    r'{"ts": "t2", "x": "\ud83d\udb00", "environment": "production", "user_id": 2}',
     r'{"ts": "t2", "x": "\udc00", "environment": "production", "user_id": 2}',
+    '{"more": [1,], "ts": "t2"}',
+    '{"more": {"a": 1,}, "ts": "t2"}',
+    '{"more": [,1], "ts": "t2"}',
+    '{"more": {"a"}, "ts": "t2"}',
+    '{"more": {"a": 1 "b": 2}, "ts": "t2"}',
+    '{"more": [1 2], "ts": "t2"}',
+    '{"more": [1}, "ts": "t2"}',
+    '{"more": {"a": 1], "ts": "t2"}',
+    '{"more": {1: 1}, "ts": "t2"}',
+    '{"more": [[1], "ts": "t2"}',
     "{'ts': 't2'}",
     "{",
     '{"',
@@ -93,9 +107,47 @@ def test_compiled_code_leaves_little_to_python() -> None:
     usual = [LIKE, *FIRST.values(), *REST]
     lines = jsonl._plain(Block("\n".join(usual).encode(), kernels)).lines
     left = {line for at, line in enumerate(usual) if at not in lines}
-    assert left == {
-        line for line in usual if any(rare in line for rare in ("t\\u", "\\uD", "\\n", "["))
+    rare = ("t\\u", "\\uD", "/\\n", "[[[")
+    assert left == {line for line in usual if any(each in line for each in rare)}
+
+
+def test_both_ways_agree_on_any_line() -> None:
+    rng = Random(7)
+    for _ in range(150):
+        lines = [_mutated(rng, json.dumps(_object(rng))) for _ in range(40)]
+        data = "\n".join(lines).encode()
+        assert _found(Block(data, kernels)) == _found(Block(data))
+
+
+def _object(rng: Random, depth: int = 0) -> dict[str, Any]:
+    return {
+        rng.choice((*jsonl.KEYS, "more", "\u00fc", "")): _any(rng, depth)
+        for _ in range(rng.randrange(7))
     }
+
+
+def _any(rng: Random, depth: int) -> Any:
+    kind = rng.randrange(9)
+    if depth < 4 and kind == 0:
+        return _object(rng, depth + 1)
+    if depth < 4 and kind == 1:
+        return [_any(rng, depth + 1) for _ in range(rng.randrange(4))]
+    return rng.choice((1, -2.5e3, None, True, "x", ' \u00e9\n"\\/', "\U0001f600", "", 0))
+
+
+def _mutated(rng: Random, line: str) -> str:
+    for _ in range(rng.choice((0, 0, 1, 1, 2))):
+        at = rng.randrange(len(line) + 1)
+        token = rng.choice((*'"\\{}[],: 1e-.\t\x01', "\\u00e9", "\\ud83d", "\\udc00", "null"))
+        line = line[:at] + token + line[at + rng.choice((0, 0, 1, 3)) :]
+    return line
+
+
+def _found(block: Block) -> tuple[list[Any], list[Any]]:
+    records = jsonl.read(block)
+    columns = [texts.to_pylist(range(len(texts))) for texts in records.columns.values()]
+    rows = zip(records.first.tolist(), *columns, strict=True)
+    return sorted(rows, key=str), sorted(records.broken)
 
 
 def _texts(value: dict[str, Any]) -> dict[str, str | None]:

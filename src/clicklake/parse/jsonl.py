@@ -43,7 +43,7 @@ def read(block: Block) -> Records:
 
 
 def _plain(block: Block) -> Plain:
-    """The lines that are an object without objects and lists in it, and without rare escapes."""
+    """The lines that are an object, without rare escapes in our texts."""
     if not block.compiled:
         return Plain.nothing(len(KEYS))
     begins, ends = np.empty((2, len(KEYS), len(block)), np.int32)

@@ -17,6 +17,10 @@ from clicklake.parse.fields import SECOND as _SECOND
 
 _TAB, _SPACE, _QUOTE, _COMMA, _MINUS, _DOT, _COLON, _AT, _PLUS = (ord(c) for c in '\t ",-.:@+')
 _BACKSLASH, _OPEN, _CLOSE, _SLASH, _ZERO, _U, _T, _Z = (ord(c) for c in "\\{}/0uTZ")
+_OPEN_LIST = ord("[")
+_BRACKETS = (ord("]"), ord("}"))
+# What may stand next inside of a value: in the first two, the end of a list or an object as well.
+_ANY, _MEMBER_OR_END, _MEMBER, _ITEM, _COMMA_OR_END = range(5)
 _TS, _URL, _ENVIRONMENT, _USER_ID, _OTHER = range(5)  # a JSON key's place, as in `jsonl.KEYS`
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -185,7 +189,7 @@ def json_fields(
     stops: np.ndarray,
     spill: np.ndarray,
 ) -> tuple[np.ndarray, int]:
-    """Where the values are of the lines that are an object without objects and lists in it.
+    """Where the values are of the lines that are an object.
 
     `begins` and `stops` have a row for each of `jsonl.KEYS`. `spill` takes the texts with
     escapes; their places count on from the end of `data`. Returns the lines that were read, and
@@ -303,32 +307,127 @@ def _value(
     data: np.ndarray, at: int, end: int, key: int, spill: np.ndarray, used: int
 ) -> tuple[int, int, int, int]:
     """Where a value ends (-1: not understood); what of it is the key's text; `spill`'s use."""
-    if at == end:
+    if at < end and data[at] == _QUOTE and key != _OTHER:
+        return _text(data, at + 1, end, key, spill, used)
+    stop = _skipped(data, at, end)
+    if key == _USER_ID and stop >= 0 and (data[at] == _MINUS or _is_digit(data[at])):
+        return stop, at, stop, used
+    return stop, 0, 0, used
+
+
+@_compiled
+def _text(
+    data: np.ndarray, begin: int, end: int, key: int, spill: np.ndarray, used: int
+) -> tuple[int, int, int, int]:
+    stop, escapes = _string(data, begin, end)
+    if stop == end or (escapes and key != _URL):
         return -1, 0, 0, used
-    if data[at] == _QUOTE:
-        begin = at + 1
-        stop, escapes = _string(data, begin, end)
-        if stop == end or (escapes and key != _URL):
-            return -1, 0, 0, used
-        at = stop + 1
-        begin = _after_blanks(data, begin, stop)
-        stop = _before_blanks(data, begin, stop)
-        if escapes:
-            first = used
-            used = _unescaped(data, begin, stop, spill, used)
-            if used < 0:
-                return -1, 0, 0, first
-            return at, len(data) + first, len(data) + used, used
+    at = stop + 1
+    begin = _after_blanks(data, begin, stop)
+    stop = _before_blanks(data, begin, stop)
+    if not escapes:
         return at, begin, stop, used
+    more = _unescaped(data, begin, stop, spill, used)
+    if more < 0:
+        return -1, 0, 0, used
+    return at, len(data) + used, len(data) + more, more
+
+
+@_compiled
+def _skipped(data: np.ndarray, at: int, end: int) -> int:
+    """Where a value ends, objects and lists included; -1: not understood."""
+    is_object = 0  # a bit for each object or list that is open, the innermost first
+    depth = 0
+    expects = _ANY
+    while True:
+        at = _after_blanks(data, at, end)
+        if at == end or depth == 60:
+            return -1
+        char = data[at]
+        if (
+            depth > 0
+            and expects != _MEMBER
+            and expects != _ITEM
+            and char == _BRACKETS[is_object & 1]
+        ):
+            depth -= 1
+            is_object >>= 1
+            at += 1
+            expects = _COMMA_OR_END
+        elif expects == _COMMA_OR_END:
+            if char != _COMMA:
+                return -1
+            at += 1
+            expects = _MEMBER if is_object & 1 else _ITEM
+            continue
+        elif expects == _MEMBER or expects == _MEMBER_OR_END:
+            at = _after_blanks(data, _scalar(data, at, end), end) if char == _QUOTE else -1
+            if at < 0 or at == end or data[at] != _COLON:
+                return -1
+            at += 1
+            expects = _ITEM
+            continue
+        elif char == _OPEN or char == _OPEN_LIST:
+            depth += 1
+            is_object = is_object << 1 | (char == _OPEN)
+            at += 1
+            expects = _MEMBER_OR_END if char == _OPEN else _ANY
+            continue
+        else:
+            at = _scalar(data, at, end)
+            expects = _COMMA_OR_END
+        if at < 0 or depth == 0:
+            return at
+
+
+@_compiled
+def _scalar(data: np.ndarray, at: int, end: int) -> int:
+    """Where a value ends that is no object and no list; -1 if it is none."""
+    if data[at] == _QUOTE:
+        return _sound_string(data, at + 1, end)
     if data[at] == _MINUS or _is_digit(data[at]):
-        stop = _number(data, at, end)
-        if key == _USER_ID:
-            return stop, at, stop, used
-        return stop, 0, 0, used
+        return _number(data, at, end)
     for word in (b"null", b"true", b"false"):
         if end - at >= len(word) and _equals(data, at, word):
-            return at + len(word), 0, 0, used
-    return -1, 0, 0, used
+            return at + len(word)
+    return -1
+
+
+@_compiled
+def _sound_string(data: np.ndarray, at: int, end: int) -> int:
+    """Where a string ends, its quote included; -1 if an escape is none or names half a pair."""
+    while at < end:
+        char = data[at]
+        if char == _QUOTE:
+            return at + 1
+        if char < _SPACE:
+            return -1
+        if char != _BACKSLASH:
+            at += 1
+        elif at + 1 < end and data[at + 1] == _U:
+            code = _hex(data, at + 2, end)
+            at += 6
+            if 0xD800 <= code <= 0xDBFF and at + 1 < end:
+                if data[at] != _BACKSLASH or data[at + 1] != _U:
+                    return -1
+                if not 0xDC00 <= _hex(data, at + 2, end) <= 0xDFFF:
+                    return -1
+                at += 6
+            elif code < 0 or 0xD800 <= code <= 0xDFFF:
+                return -1
+        elif at + 1 < end and _is_escape(data[at + 1]):
+            at += 2
+        else:
+            return -1
+    return -1
+
+
+@_compiled
+def _is_escape(char: int) -> bool:
+    for known in b'"\\/bfnrt':
+        if char == known:
+            return True
+    return False
 
 
 @_compiled
