@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+from contextlib import ExitStack
 from itertools import pairwise
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from clicklake import buckets, visits
 from clicklake.parse.rows import CLICKS
+from clicklake.storage import open_storage
 
 GB = 10**9
 MICROS = 1_000_000
@@ -126,6 +130,25 @@ def _all(parts: object, names: list[str]) -> list[tuple]:
 
 def _as_key(row: tuple) -> tuple:
     return tuple(map(repr, row))
+
+
+def test_a_file_that_is_large_enough_ends_with_its_bucket(tmp_path: Path) -> None:
+    numbers = random.Random(1)
+    storage = open_storage(str(tmp_path))
+    written = [
+        pa.table({"bucket": [bucket] * 5000, "x": [numbers.random() for _ in range(5000)]})
+        for bucket in range(6)
+        for _ in range(2)
+    ]
+    with ExitStack() as stack:
+        writers = buckets._Writers(stack, storage, "staged", target_bytes=100_000)
+        for number, rows in enumerate(written):
+            writers.write("clickstream", (2018, 4), rows)
+            if number % 2:
+                writers.end_bucket()
+    files = [pq.read_table(tmp_path / path, partitioning=None) for path in writers.paths]
+    assert [file["bucket"].unique().to_pylist() for file in files] == [[0, 1], [2, 3], [4, 5]]
+    assert pa.concat_tables(files).equals(pa.concat_tables(written))
 
 
 def test_a_batch_for_an_engine_owns_its_memory() -> None:

@@ -1,7 +1,7 @@
 """The clickstream in buckets: all events of a visitor in one, each small enough for memory.
 
 An engine brings the events into buckets; its tasks then make the tables of one bucket after the
-other (`visits`) and write them, each task into a file of its own for every month.
+other (`visits`) and write them, each task into files of its own for every month.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -96,7 +97,11 @@ def label(
     numbers = sorted(events)
     work = [[list(events[number]) for number in numbers[at::count]] for at in range(count)]
     tasks = _Tasks(
-        tables.storage.root, tables.folder(attempt), rules, [each for each in work if each]
+        tables.storage.root,
+        tables.folder(attempt),
+        rules,
+        tables.target_bytes,
+        [each for each in work if each],
     )
     made = (
         tables.session.range(0, len(tasks.work), 1, max(1, len(tasks.work)))
@@ -122,6 +127,7 @@ class _Tasks:
     root: str
     folder: str
     rules: Rules
+    target_bytes: int
     work: list[list[list[FileInfo]]]
 
 
@@ -135,11 +141,12 @@ def _make(tasks: _Tasks, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Recor
 def _made(tasks: _Tasks, work: list[list[FileInfo]]) -> list[str]:
     storage = open_storage(tasks.root)
     with ExitStack() as stack:
-        writers = _Writers(stack, storage, tasks.folder)
+        writers = _Writers(stack, storage, tasks.folder, tasks.target_bytes)
         for files in work:
             _write_bucket(writers, storage, files, tasks.rules)
+            writers.end_bucket()
             pa.default_memory_pool().release_unused()
-    return list(writers.open)
+    return writers.paths
 
 
 def _write_bucket(
@@ -173,34 +180,53 @@ def _events_of(storage: Storage, info: FileInfo) -> pa.Table:
     return pa.table(columns, EVENTS.names)
 
 
-class _Writers:
-    """One Parquet file for each table and month; what is written at once is a row group."""
+@dataclass(frozen=True)
+class _File:
+    """A file that is being written; `ending` closes it and puts it where it belongs."""
 
-    def __init__(self, stack: ExitStack, storage: Storage, folder: str) -> None:
-        self.open: dict[str, pq.ParquetWriter] = {}  # by path
+    writer: pq.ParquetWriter
+    place: Path
+    ending: ExitStack
+
+
+class _Writers:
+    """Parquet files for each table and month; what is written at once is a row group."""
+
+    def __init__(self, stack: ExitStack, storage: Storage, folder: str, target_bytes: int) -> None:
+        self.paths: list[str] = []
+        self._open: dict[tuple[str, Month], _File] = {}
         self._stack = stack
         self._storage = storage
         self._folder = folder
-        self._name = f"{uuid.uuid4().hex}.parquet"  # a task may be tried twice
+        self._target_bytes = target_bytes
 
     def write(self, table: str, month: Month, rows: pa.Table) -> None:
-        path = f"{self._folder}/{table}/year={month[0]}/month={month[1]}/{self._name}"
-        if path not in self.open:
-            self.open[path] = self._opened(path, rows.schema)
-        self.open[path].write_table(rows)
+        if (table, month) not in self._open:
+            self._open[table, month] = self._opened(table, month, rows.schema)
+        self._open[table, month].writer.write_table(rows)
 
-    def _opened(self, path: str, schema: pa.Schema) -> pq.ParquetWriter:
+    def end_bucket(self) -> None:
+        """Close the files that are large enough: a visitor's rows stay together."""
+        for key, file in list(self._open.items()):
+            if file.place.stat().st_size >= self._target_bytes:
+                file.ending.close()
+                del self._open[key]
+
+    def _opened(self, table: str, month: Month, schema: pa.Schema) -> _File:
+        folder = f"{self._folder}/{table}/year={month[0]}/month={month[1]}"
+        path = f"{folder}/{uuid.uuid4().hex}.parquet"  # a task may be tried twice
+        self.paths.append(path)
+        ending = self._stack.enter_context(ExitStack())
+        place = ending.enter_context(self._storage.writing(path))
         texts = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-        file = self._stack.enter_context(self._storage.writing(path))
-        return self._stack.enter_context(
-            pq.ParquetWriter(
-                file,
-                schema,
-                compression="zstd",
-                compression_level=1,
-                store_schema=False,
-                # In the order of visitors a text's least and greatest value exclude nothing.
-                write_statistics=[f.name for f in schema if f.name not in texts],
-                use_dictionary=[name for name in texts if name != "session_id"],
-            )
+        writer = pq.ParquetWriter(
+            place,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            store_schema=False,
+            # In the order of visitors a text's least and greatest value exclude nothing.
+            write_statistics=[f.name for f in schema if f.name not in texts],
+            use_dictionary=[name for name in texts if name != "session_id"],
         )
+        return _File(ending.enter_context(writer), place, ending)
