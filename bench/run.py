@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import equality
+import probes
 import report
 from measure import Cost, measured
 
@@ -225,8 +226,8 @@ def spark_settings(bench: Bench, size: str) -> None:
 
 
 def readers(bench: Bench, size: str) -> None:
-    """Our readers beside the engines' own, on the uncompressed files of each source."""
-    logs = bench.logs(size)
+    """Our readers beside the engines' own, on the uncompressed files without their broken lines."""
+    logs = probes.sound_copy(bench.logs(size), bench.work / "logs" / f"{size}-sound")
     seconds: dict[str, list[float]] = {}
 
     def read(name: str, probe: Command) -> Cost:
