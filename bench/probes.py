@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 AS_OF = date(2019, 1, 31)
 FOLDERS = {"user_updates": "UserUpdates", "page_views": "PageViews", "clickstream": "Clickstream"}
 WIDTHS = {"user_updates": 5, "clickstream": 6}
+TYPES = {"ts": str, "url": str, "environment": str, "user_id": int}
 PLAIN = {"user_updates": ".csv", "page_views": ".json", "clickstream": ".csv"}
 
 
@@ -42,8 +43,9 @@ def _is_sound(line: bytes, source: str) -> bool:
         text = line.decode()
         if source in WIDTHS:
             return len(next(csv.reader([text], strict=True))) == WIDTHS[source]
-        return isinstance(json.loads(text), dict)
-    except (ValueError, csv.Error, StopIteration):
+        value = json.loads(text)
+        return [type(value[name]) for name in TYPES] == list(TYPES.values())
+    except (ValueError, TypeError, KeyError, csv.Error, StopIteration):
         return False
 
 
@@ -96,7 +98,7 @@ def _engines_own(running, logs: Path, source: str):
     # Several formats in one folder: only the uncompressed ones are compared.
     paths = [str(path) for path in sorted(Path(folder).rglob(f"*{PLAIN[source]}"))]
     if source == "page_views":
-        return reader.schema("ts string, url string, environment string, user_id string").json(
+        return reader.schema("ts string, url string, environment string, user_id bigint").json(
             paths
         )
     if source == "clickstream":
