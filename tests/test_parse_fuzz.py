@@ -1,6 +1,6 @@
 """The parser alone, on mutated files: every record has the fate that the oracle gives it.
 
-TORTURE_COUNT scales the number of files (50 for each of its count, half of them for each way of
+TORTURE_COUNT scales the number of files (50 for each of its count, other ones for each way of
 reading), TORTURE_SEED seeds them.
 """
 
@@ -240,7 +240,7 @@ def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_mutated_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reading: str) -> None:
-    rng = Random(f"{SEED} parser")
+    rng = Random(f"{SEED} parser {reading}")
     fates: Counter[str] = Counter()
     for number in range(25 * FULL or 150):
         chunk = rng.choice((7, 64, 1000, 8 << 20))  # borders of chunks fall anywhere
