@@ -11,6 +11,7 @@ import pytest
 
 from clicklake.parse import jsonl, kernels
 from clicklake.parse.blocks import Block
+from clicklake.parse.records import Plain
 
 LIKE = '{"ts": "t1", "url": "/a", "environment": "production", "user_id": 1}'
 FIRST = {
@@ -105,7 +106,8 @@ def test_every_line_is_read_as_json_reads_it(
 def test_compiled_code_leaves_little_to_python() -> None:
     """Escapes that programs write by themselves do not make a file slow to read."""
     usual = [LIKE, *FIRST.values(), *REST]
-    lines = jsonl._plain(Block("\n".join(usual).encode(), kernels)).lines
+    block = Block("\n".join(usual).encode(), kernels)
+    lines = Plain.read(block, "json_fields", len(jsonl.KEYS)).lines
     left = {line for at, line in enumerate(usual) if at not in lines}
     rare = ("t\\u", "\\uD", "/\\n", "[[[")
     assert left == {line for line in usual if any(each in line for each in rare)}

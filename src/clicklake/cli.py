@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return int(given.action(given, reporter))
     except ClicklakeError as error:
-        reporter.console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        _tell(error, reporter)
         return error.exit_code
     except KeyboardInterrupt:
         reporter.say("interrupted; the lake is as the last complete run left it")
@@ -42,19 +42,21 @@ def _unexpected(error: Exception, reporter: progress.Reporter) -> int:
     words = brief(error)
     name, _, message = words.removeprefix(f"{errors.__name__}.").partition(": ")
     if name in vars(errors):  # raised in an engine's worker
-        reporter.console.print(f"error: {message}", style="red", markup=False, soft_wrap=True)
+        _tell(message, reporter)
         return int(vars(errors)[name].exit_code)
     text = f"{type(error).__name__}: {words}"
     if "memory pool" in text:
         text = f"The engine has too little memory; raise [JOB] MEMORY_MB. It said: {text}"
-    reporter.console.print(
-        f"error: {text}\n"
+    _tell(
+        f"{text}\n"
         "The lake is as the last complete run left it. CLICKLAKE_DEBUG=1 shows where it happened.",
-        style="red",
-        markup=False,
-        soft_wrap=True,
+        reporter,
     )
     return 1
+
+
+def _tell(error: object, reporter: progress.Reporter) -> None:
+    reporter.console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -267,11 +267,6 @@ class Parsed:
         return [info.path for infos in self.landed.values() for info in infos]
 
     @property
-    def paths_of_others(self) -> list[str]:
-        """The files that hold what is no event: summaries and quarantined rows."""
-        return [info.path for info in self.landed.get(buckets.NONE, ())]
-
-    @property
     def months(self) -> set[Month]:
         return {(year, month) for split in self.summaries for year, month in split.months}
 
@@ -377,12 +372,12 @@ class Run:
             )
             sources.reset_rows_read()
             landed = self._land(work, given) if work.read else {}
-            parsed = Parsed(work, [], landed)
-            found = self._others(parsed).where(F.col("_summary").isNotNull())
-            parsed.summaries += [
+            found = self._others(work.source, landed).where(F.col("_summary").isNotNull())
+            summaries = [
                 SplitSummary(**json.loads(row["_summary"]))
                 for row in found.select("_summary").collect()
             ]
+            parsed = Parsed(work, summaries, landed)
             stage.rows = parsed.total("read")
         self._warn_of_unknown_columns(parsed)
         return parsed
@@ -470,10 +465,10 @@ class Run:
         is_event = F.col("_reason").isNull() & F.col("_summary").isNull()
         return landing.where(is_event).select(*rows.SOURCES[parsed.work.source].schema.names)
 
-    def _others(self, parsed: Parsed) -> DataFrame:
-        """What is no event, among rows that may be some."""
-        schema = sources.landing_schema(parsed.work.source)
-        return self.tables.read(schema, parsed.paths_of_others)
+    def _others(self, source: str, landed: buckets.Buckets) -> DataFrame:
+        """The files with what is no event: summaries and quarantined rows, and perhaps events."""
+        paths = [info.path for info in landed.get(buckets.NONE, ())]
+        return self.tables.read(sources.landing_schema(source), paths)
 
     # Tables
 
@@ -615,7 +610,8 @@ class Run:
                 self._merge(QUARANTINE, Rewrite(staged, replaced))
 
     def _quarantined(self, parsed: Parsed) -> DataFrame:
-        bad = self._others(parsed).where(F.col("_reason").isNotNull())
+        others = self._others(parsed.work.source, parsed.landed)
+        bad = others.where(F.col("_reason").isNotNull())
         bases = [
             (path, start, base)
             for (path, start), base in sources.line_bases(parsed.summaries).items()

@@ -103,17 +103,9 @@ def read(block: Block, layout: Layout, *, multiline: bool = False, final: bool =
 
 def _plain(block: Block, layout: Layout) -> Plain:
     """The lines that are a record each, every quote of theirs closed at a field's end."""
-    count = len(layout.positions)
-    if not block.compiled:
-        return Plain.nothing(count)
     fields = np.full(layout.width, -1, np.int32)
-    fields[list(layout.positions.values())] = np.arange(count)
-    begins, ends = np.empty((2, count, len(block)), np.int32)
-    spill = np.empty(len(block.data), np.uint8)
-    lines, used = block.compiled.csv_fields(
-        block.raw, block.starts, block.ends, MAX_RECORD, fields, begins, ends, spill
-    )
-    return Plain(lines, begins[:, : len(lines)], ends[:, : len(lines)], spill[:used].tobytes())
+    fields[list(layout.positions.values())] = np.arange(len(layout.positions))
+    return Plain.read(block, "csv_fields", len(layout.positions), fields)
 
 
 class _Odd:

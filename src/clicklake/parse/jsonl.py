@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clicklake.parse.blocks import MAX_RECORD, Block
+from clicklake.parse.blocks import Block
 from clicklake.parse.records import Plain, Records, columns, is_blank, structural_fault
 
 MAX_DEPTH = 512
@@ -21,7 +21,7 @@ _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', re.DOTA
 
 def read(block: Block) -> Records:
     """The records of a block. Columns: `KEYS`; of a `user_id` that is a number, its digits."""
-    plain = _plain(block)
+    plain = Plain.read(block, "json_fields", len(KEYS))
     values: list[list[str | None]] = []
     lines: list[int] = []
     broken: list[tuple[int, int, str]] = []
@@ -40,18 +40,6 @@ def read(block: Block) -> Records:
             broken.append((line, line, reason or str(value)))
     at = np.concatenate([plain.lines, np.array(lines, np.int64)])
     return Records(columns(KEYS, block, plain, values), first=at, last=at, broken=broken)
-
-
-def _plain(block: Block) -> Plain:
-    """The lines that are an object, without rare escapes in our texts."""
-    if not block.compiled:
-        return Plain.nothing(len(KEYS))
-    begins, ends = np.empty((2, len(KEYS), len(block)), np.int32)
-    spill = np.empty(len(block.data), np.uint8)
-    lines, used = block.compiled.json_fields(
-        block.raw, block.starts, block.ends, MAX_RECORD, begins, ends, spill
-    )
-    return Plain(lines, begins[:, : len(lines)], ends[:, : len(lines)], spill[:used].tobytes())
 
 
 def _as_text(value: Any, key: str) -> str | None:

@@ -1,7 +1,7 @@
 """The usual forms of records and fields, read by compiled code.
 
 What a function here does not know it leaves to `csv`, `jsonl` and `fields`, which say what holds.
-Importing this module takes a second, and compiling it some seconds, once on a machine.
+Loading this module takes half a second, and compiling it some seconds, once on a machine.
 """
 
 from __future__ import annotations
@@ -361,8 +361,11 @@ def _skipped(data: np.ndarray, at: int, end: int) -> int:
             expects = _MEMBER if is_object & 1 else _ITEM
             continue
         elif expects == _MEMBER or expects == _MEMBER_OR_END:
-            at = _after_blanks(data, _scalar(data, at, end), end) if char == _QUOTE else -1
-            if at < 0 or at == end or data[at] != _COLON:
+            at = _scalar(data, at, end) if char == _QUOTE else -1
+            if at < 0:
+                return -1
+            at = _after_blanks(data, at, end)
+            if at == end or data[at] != _COLON:
                 return -1
             at += 1
             expects = _ITEM

@@ -30,8 +30,17 @@ class Plain:
     spill: bytes = b""
 
     @classmethod
-    def nothing(cls, columns: int) -> Plain:
-        return cls(np.zeros(0, np.int64), *np.zeros((2, columns, 0), np.int32))
+    def read(cls, block: Block, kernel: str, columns: int, *layout: np.ndarray) -> Plain:
+        """What a kernel reads of a block, nothing where there are none; `layout`: what it needs."""
+        begins, ends = np.empty((2, columns, len(block) if block.compiled else 0), np.int32)
+        if not block.compiled:
+            return cls(np.zeros(0, np.int64), begins, ends)
+        spill = np.empty(len(block.data), np.uint8)
+        lines, used = getattr(block.compiled, kernel)(
+            block.raw, block.starts, block.ends, MAX_RECORD, *layout, begins, ends, spill
+        )
+        read = len(lines)
+        return cls(lines, begins[:, :read], ends[:, :read], spill[:used].tobytes())
 
     def where(self, holds: np.ndarray) -> Plain:
         """Of the lines, those for which the mask over the block's lines holds."""
