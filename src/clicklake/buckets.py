@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
@@ -21,16 +22,21 @@ from pyspark.sql import functions as F
 
 from clicklake.batches import owned
 from clicklake.lake import Month, partition_values
+from clicklake.parse import fields
+from clicklake.parse.interning import Interner, checksums
+from clicklake.parse.rows import CLICKS
 from clicklake.schemas import CLICKSTREAM, SESSIONS
 from clicklake.storage import FileInfo, Storage, open_storage
 from clicklake.tables import Staged, Tables, open_parquet
-from clicklake.visits import EVENTS, TEXTS, Rules, Visits
+from clicklake.visits import EVENTS, TEXTS, Rules, Texts, Visits
 
 BUCKET = "_bucket"
 NONE = -1  # the bucket of rows that are no events
 
 _ROWS = 500_000  # of a bucket, about
 _ROW_BYTES = 100  # of a line of the log, about
+_AT_ONCE = 1 << 20  # rows that a reader keeps until it writes them
+_TEXTS_AT_ONCE = 1 << 26  # bytes of distinct texts that it keeps
 _OPEN = 32  # files at once, up to which a bucket has no more than `_ROWS`
 
 # For Sail: each open file has a group of rows in memory.
@@ -71,14 +77,91 @@ def shares(text_bytes: int, rows: int, *, cores: int, exchange: bool) -> Shares:
 def write(tables: Tables, rows: DataFrame, folder: str, given: Shares) -> dict[int, list[FileInfo]]:
     """Bring rows into buckets by visitor; those without a visitor into the bucket `NONE`."""
     visitor = F.col("anonymous_user_id")
-    number = F.pmod(F.xxhash64(visitor), F.lit(given.buckets)).cast("int")
+    number = F.pmod(F.crc32(visitor.cast("binary")), F.lit(given.buckets)).cast("int")
     rows = rows.withColumn(BUCKET, F.when(visitor.isNull(), NONE).otherwise(number))
     if given.exchange:
         rows = rows.repartition(BUCKET)
-    found: dict[int, list[FileInfo]] = {}
-    for info in tables.write(rows, folder, [BUCKET], **_NARROW):
-        found.setdefault(int(partition_values(info.path)[BUCKET]), []).append(info)
-    return found
+    tables.write(rows, folder, [BUCKET], **_NARROW)
+    return found(tables, folder)
+
+
+def found(tables: Tables, folder: str) -> dict[int, list[FileInfo]]:
+    """The buckets in a folder of the staging area."""
+    files: dict[int, list[FileInfo]] = {}
+    for info in tables.files(folder):
+        files.setdefault(int(partition_values(info.path)[BUCKET]), []).append(info)
+    return files
+
+
+class Landing:
+    """Events on their way from a reader into buckets, some `_AT_ONCE` of them in memory.
+
+    `task`: the reader's number among those of a run. What a reader that is started again writes
+    takes the place of what it wrote before.
+    """
+
+    def __init__(
+        self, stack: ExitStack, storage: Storage, folder: str, buckets: int, *, task: int
+    ) -> None:
+        self.interners = {name: Interner() for name in CLICKS.names if name in TEXTS}
+        self._events: list[pa.RecordBatch] = []
+        self._writers: dict[int, pq.ParquetWriter] = {}
+        self._stack = stack
+        self._storage = storage
+        self._folder = folder
+        self._buckets = buckets
+        self._task = task
+
+    def add(self, events: pa.RecordBatch) -> None:
+        """Take events (columns `CLICKS`, texts plain or as codes of the interners)."""
+        if self._events and self._events[0].schema != events.schema:
+            self.flush()
+        self._events.append(events)
+        rows = sum(batch.num_rows for batch in self._events)
+        size = sum(interner.size for interner in self.interners.values())
+        if rows >= _AT_ONCE or size >= _TEXTS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is there, bucket by bucket."""
+        if not self._events:
+            return
+        events = pa.Table.from_batches(self._events)
+        texts = {name: self._texts(name, events[name]) for name in self.interners}
+        time = events["time"].cast(pa.int64()).to_numpy()
+        visitors = texts["anonymous_user_id"]
+        numbers = (checksums(visitors.values) % self._buckets)[visitors.codes]
+        order = np.argsort(numbers.astype(np.uint16), kind="stable")
+        edges = np.cumsum(np.bincount(numbers, minlength=self._buckets))
+        for bucket, at in enumerate(np.split(order, edges[:-1])):
+            if len(at):
+                columns = {name: column.take(at).to_arrow() for name, column in texts.items()}
+                columns["time"] = fields.timestamps(time[at])
+                rows = pa.table([columns[name] for name in CLICKS.names], CLICKS.names)
+                self._writer(bucket, rows.schema).write_table(rows)
+        self._events.clear()
+        self.interners.update({name: Interner() for name in self.interners})
+
+    def _texts(self, name: str, column: pa.ChunkedArray) -> Texts:
+        if not pa.types.is_dictionary(column.type):
+            return Texts.of(column)
+        codes = pa.chunked_array([chunk.indices for chunk in column.chunks])
+        return Texts(codes.fill_null(-1).to_numpy(), self.interners[name].values)
+
+    def _writer(self, bucket: int, schema: pa.Schema) -> pq.ParquetWriter:
+        if bucket not in self._writers:
+            path = f"{self._folder}/{BUCKET}={bucket}/{self._task}.parquet"
+            place = self._stack.enter_context(self._storage.writing(path))
+            writer = pq.ParquetWriter(
+                place,
+                schema,
+                compression="none",
+                use_dictionary=list(self.interners),
+                write_statistics=False,
+                store_schema=False,
+            )
+            self._writers[bucket] = self._stack.enter_context(writer)
+        return self._writers[bucket]
 
 
 def together(*parts: Buckets) -> dict[int, list[FileInfo]]:

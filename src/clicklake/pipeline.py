@@ -360,18 +360,8 @@ class Run:
 
     def _parse(self, work: Work) -> Parsed:
         with self.reporter.stage(f"read {work.source}", sources.rows_read) as stage:
-            given = sources.options(
-                work.source,
-                work.folder.storage.root,
-                work.read,
-                as_of=self.as_of,
-                multiline=self.config.sources.csv_multiline,
-                tasks=self.engine.cores if self.engine.name == "sail" else 0,
-                lake=self.lake.storage.root,
-                forgotten=privacy.load(self.lake.storage),
-            )
             sources.reset_rows_read()
-            landed = self._land(work, given) if work.read else {}
+            landed = self._land(work) if work.read else {}
             found = self._others(work.source, landed).where(F.col("_summary").isNotNull())
             summaries = [
                 SplitSummary(**json.loads(row["_summary"]))
@@ -382,13 +372,35 @@ class Run:
         self._warn_of_unknown_columns(parsed)
         return parsed
 
-    def _land(self, work: Work, given: dict[str, str]) -> buckets.Buckets:
-        """Write what is read, the clickstream in its buckets."""
-        rows = self.engine.session.read.format(LogSource.name()).options(**given).load()
+    def _land(self, work: Work) -> buckets.Buckets:
+        """Write what is read, the clickstream in its buckets.
+
+        Its readers put it there themselves, unless the engine must bring the rows of a bucket
+        together first.
+        """
         folder = f"landing/{work.source}"
         if work.source != CLICKSTREAM.name:
-            return {buckets.NONE: self.tables.write(rows, folder)}
-        return buckets.write(self.tables, rows, folder, self._shares)
+            return {buckets.NONE: self.tables.write(self._read(work), folder)}
+        if self._shares.exchange:
+            return buckets.write(self.tables, self._read(work), folder, self._shares)
+        into = f"landing/{work.source}-buckets"
+        others = self.tables.write(self._read(work, into), folder)
+        return {buckets.NONE: others, **buckets.found(self.tables, into)}
+
+    def _read(self, work: Work, into: str | None = None) -> DataFrame:
+        """What the readers yield of a source's files; `into`: as `sources.options` has it."""
+        given = sources.options(
+            work.source,
+            work.folder.storage.root,
+            work.read,
+            as_of=self.as_of,
+            multiline=self.config.sources.csv_multiline,
+            tasks=self.engine.cores if self.engine.name == "sail" else 0,
+            lake=self.lake.storage.root,
+            into=(self.tables.folder(into), self._shares.buckets) if into else None,
+            forgotten=privacy.load(self.lake.storage),
+        )
+        return self.engine.session.read.format(LogSource.name()).options(**given).load()
 
     @cached_property
     def _shares(self) -> buckets.Shares:

@@ -106,10 +106,13 @@ class Forgotten:
         """For each row whether it is about a forgotten person."""
         found = pa.array([False] * rows.num_rows)
         for column in rows.schema.names:
+            values = rows[column]
+            if pa.types.is_dictionary(values.type):
+                values = values.cast(values.type.value_type)
             if column in _NAMED_BY:
-                found = pc.or_(found, self._in_names(_NAMED_BY[column], rows[column]))
+                found = pc.or_(found, self._in_names(_NAMED_BY[column], values))
             elif column in _TEXTS:
-                found = pc.or_(found, self._in_texts(rows[column]))
+                found = pc.or_(found, self._in_texts(values))
         return found
 
     def _in_names(self, kind: str, values: pa.Array) -> pa.Array:

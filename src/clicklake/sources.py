@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from itertools import chain
@@ -23,6 +24,7 @@ from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.types import StructType
 
 from clicklake.batches import owned
+from clicklake.buckets import Landing
 from clicklake.errors import AccessError, ClicklakeError
 from clicklake.lake import OURS
 from clicklake.parse import csv, fields, rows
@@ -127,12 +129,15 @@ def options(
     split_bytes: int = 64 << 20,
     tasks: int = 0,
     lake: str = "",
+    into: tuple[str, int] | None = None,
     forgotten: Forgotten | None = None,
 ) -> dict[str, str]:
     """The options of a read: plain text, as both engines carry them.
 
     `tasks`: so many partitions of about the same size, 0 for one of every `split_bytes`; for an
     engine that reads all of them at once. `lake`: the lake's root, for files that were replayed.
+    `into`: a folder of the lake and a number of buckets; the readers put the clickstream's events
+    into these buckets themselves, and yield all else.
     """
     return {
         "source": source,
@@ -143,6 +148,7 @@ def options(
         "split_bytes": str(split_bytes),
         "tasks": str(tasks),
         "lake": lake,
+        "into": json.dumps(into),
         "forgotten": forgotten.to_json().decode() if forgotten else "",
     }
 
@@ -159,12 +165,13 @@ class LogReader(DataSourceReader):
         self.multiline = given["multiline"] == "True"
         self.split_bytes = int(given["split_bytes"])
         self.tasks = int(given["tasks"])
+        self.into: tuple[str, int] | None = json.loads(given["into"])
         self.forgotten = Forgotten.from_json(given["forgotten"]) if given["forgotten"] else None
 
     def partitions(self) -> Sequence[InputPartition]:
         splits = chain.from_iterable(self._splits(self._storage(info), info) for info in self.files)
         groups = _shared(splits, self.tasks) if self.tasks else _packed(splits, self.split_bytes)
-        return [InputPartition(group) for group in groups]
+        return [InputPartition(numbered) for numbered in enumerate(groups)]
 
     def _storage(self, info: FileInfo) -> Storage:
         """Where a file is: below the source's folder, or one that was replayed, in the lake."""
@@ -189,13 +196,20 @@ class LogReader(DataSourceReader):
         return min(self.split_bytes, max(share, CHUNK))
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-        for split in partition.value:
-            yield from self._read_split(split)
+        number, splits = partition.value
+        with ExitStack() as stack:
+            landing = None
+            if self.into:
+                landing = Landing(stack, open_storage(self.lake), *self.into, task=number)
+            for split in splits:
+                yield from self._read_split(split, landing)
+            if landing:
+                landing.flush()
 
-    def _read_split(self, split: Split) -> Iterator[pa.RecordBatch]:
+    def _read_split(self, split: Split, landing: Landing | None) -> Iterator[pa.RecordBatch]:
         summary = SplitSummary(split.file.path, split.start, split.end)
         try:
-            yield from self._rows(split, summary)
+            yield from self._rows(split, summary, landing)
         except _RefusedError as error:
             summary.refused = str(error)
         except ClicklakeError as error:
@@ -203,7 +217,9 @@ class LogReader(DataSourceReader):
             summary.denied = isinstance(error, AccessError)
         yield self._batch({"_summary": [json.dumps(asdict(summary))]})
 
-    def _rows(self, split: Split, summary: SplitSummary) -> Iterator[pa.RecordBatch]:
+    def _rows(
+        self, split: Split, summary: SplitSummary, landing: Landing | None
+    ) -> Iterator[pa.RecordBatch]:
         source = rows.SOURCES[self.source]
         storage = self._storage(split.file)
         stored = _Tap(storage.chunks(split.file, split.start, split.end))
@@ -223,8 +239,9 @@ class LogReader(DataSourceReader):
                 layout.layout if layout else None,
                 multiline=self.multiline,
                 final=final,
+                interners=landing.interners if landing else None,
             )
-            yield from self._account(parsed, summary, rest_before=rest)
+            yield from self._account(parsed, summary, landing, rest_before=rest)
             rest = parsed.rest
             summary.ends_with_newline = block.endswith(b"\n")
         if layout:
@@ -232,7 +249,12 @@ class LogReader(DataSourceReader):
         summary.digest = stored.digest()
 
     def _account(
-        self, parsed: rows.Parsed, summary: SplitSummary, *, rest_before: bytes
+        self,
+        parsed: rows.Parsed,
+        summary: SplitSummary,
+        landing: Landing | None,
+        *,
+        rest_before: bytes,
     ) -> Iterator[pa.RecordBatch]:
         if self.forgotten:
             parsed = self.forgotten.without(self.source, parsed)
@@ -257,7 +279,10 @@ class LogReader(DataSourceReader):
             )
         if parsed.rows.num_rows:
             summary.months = sorted({*summary.months, *_months(parsed.rows)})
-            yield self._batch({}, parsed.rows)
+            if landing:
+                landing.add(parsed.rows)
+            else:
+                yield self._batch({}, parsed.rows)
 
     def _layout(self, storage: Storage, split: Split) -> _Header | None:
         """The file's header, read from its start whichever split this is."""

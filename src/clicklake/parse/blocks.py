@@ -41,8 +41,9 @@ def blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _portions(block: bytes) -> Iterator[bytes]:
     begin = 0
-    if block.count(b"\n") > MAX_LINES:
-        newlines = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+    are_newlines = np.frombuffer(block, np.uint8) == 10
+    if np.count_nonzero(are_newlines) > MAX_LINES:
+        newlines = np.flatnonzero(are_newlines)
         for newline in newlines[MAX_LINES - 1 :: MAX_LINES].tolist():
             yield block[begin : newline + 1]
             begin = newline + 1

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 from clicklake.parse.fields import INVALID, ODD
 from clicklake.parse.fields import SECOND as _SECOND
@@ -19,6 +21,8 @@ _TAB, _SPACE, _QUOTE, _COMMA, _MINUS, _DOT, _COLON, _AT, _PLUS = (ord(c) for c i
 _BACKSLASH, _OPEN, _CLOSE, _SLASH, _ZERO, _U, _T, _Z = (ord(c) for c in "\\{}/0uTZ")
 _OPEN_LIST = ord("[")
 _BRACKETS = (ord("]"), ord("}"))
+_LOW = 0xFFFFFFFF
+_AHEAD = 512  # texts that are fetched before the first of them is looked up
 # What may stand next inside of a value: in the first two, the end of a list or an object as well.
 _ANY, _MEMBER_OR_END, _MEMBER, _ITEM, _COMMA_OR_END = range(5)
 _TS, _URL, _ENVIRONMENT, _USER_ID, _OTHER = range(5)  # a JSON key's place, as in `jsonl.KEYS`
@@ -711,3 +715,145 @@ def gather(
                 out[to] = data[begin]
                 begin += 1
                 to += 1
+
+
+# ------------------------------------------------------------------ distinct texts
+
+
+def _load_eight(_: Any, data: types.Array, at: types.Integer) -> tuple[Any, Any]:
+    def load(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, values[0])
+        place = builder.gep(array.data, [values[1]])
+        number = ir.IntType(64)
+        return builder.load(builder.bitcast(place, number.as_pointer()), align=1)
+
+    return types.int64(data, at), load
+
+
+# Eight bytes of an array, from a place on, as a number: the first is its lowest byte.
+_eight: Any = intrinsic(_load_eight)
+
+
+@_compiled
+def intern(
+    data: np.ndarray,
+    begins: np.ndarray,
+    ends: np.ndarray,
+    at: np.ndarray,
+    first: int,
+    keys: tuple[int, int],
+    table: np.ndarray,
+    offsets: np.ndarray,
+    texts: np.ndarray,
+    known: int,
+    codes: np.ndarray,
+) -> tuple[int, int]:
+    """The `codes` of the texts of the rows `at`, from the `first` on; -1 for null.
+
+    A code is the number of one of the `known` texts, which are `texts` from one of `offsets` to
+    the next; `table` finds it by a hash. Returns how many of the rows are done, which are not all
+    where there is no place for one more text, and how many texts are known now.
+    """
+    hashes = np.empty(_AHEAD, np.int64)
+    for start in range(first, len(at), _AHEAD):
+        stop = min(start + _AHEAD, len(at))
+        for k in range(start, stop):
+            hashes[k - start] = _hash(data, begins[at[k]], ends[at[k]], keys)
+        for k in range(start, stop):
+            begin: Any = np.int64(begins[at[k]])
+            end: Any = np.int64(ends[at[k]])
+            if begin == end:
+                codes[k] = -1
+                continue
+            hashed = hashes[k - start]
+            slot = hashed & (len(table) - 1)
+            entry = table[slot]
+            while entry >= 0:
+                code = entry & _LOW
+                if entry >> 32 == hashed and _is_text(
+                    data, begin, end, texts, offsets[code], offsets[code + 1]
+                ):
+                    break
+                slot = (slot + 1) & (len(table) - 1)
+                entry = table[slot]
+            if entry < 0:
+                place = offsets[known]
+                behind = place + end - begin
+                if 2 * known >= len(table) or behind > len(texts):
+                    return k, known
+                for step in range(end - begin):
+                    texts[place + step] = data[begin + step]
+                entry = hashed << 32 | known
+                table[slot] = entry
+                known += 1
+                offsets[known] = behind
+            codes[k] = entry & _LOW
+    return len(at), known
+
+
+@_compiled
+def _hash(data: np.ndarray, begin: int, end: int, keys: tuple[int, int]) -> int:
+    """31 bits that those who write the texts cannot foresee: products of keyed halves."""
+    first, last = _edges(data, begin, end)
+    low, high = _mixed(keys[0], keys[1], first, keys)
+    low, high = _mixed(low, high, last, keys)
+    for at in range(begin + 8, end - 8, 8):
+        low, high = _mixed(low, high, _eight(data, at), keys)
+    product = (low ^ end - begin) * high
+    return (product ^ product >> 32) & (_LOW >> 1)
+
+
+@_compiled
+def _mixed(low: int, high: int, word: int, keys: tuple[int, int]) -> tuple[int, int]:
+    product = (low ^ word & _LOW) * (high ^ word >> 32 & _LOW)
+    return product & _LOW ^ keys[0], product >> 32 & _LOW ^ keys[1]
+
+
+@_compiled
+def _is_text(
+    data: np.ndarray, begin: int, end: int, texts: np.ndarray, to: int, behind: int
+) -> bool:
+    if behind - to != end - begin or _edges(data, begin, end) != _edges(texts, to, behind):
+        return False
+    for step in range(8, end - begin - 8, 8):
+        if _eight(data, begin + step) != _eight(texts, to + step):
+            return False
+    return True
+
+
+@_compiled
+def _edges(data: np.ndarray, begin: int, end: int) -> tuple[int, int]:
+    """The first and the last eight bytes of a text as numbers; twice all of a shorter one."""
+    if begin + 8 <= len(data) and end >= 8:
+        first, last = _eight(data, begin), _eight(data, end - 8)
+        if end - begin < 8:
+            first &= (1 << 8 * (end - begin)) - 1
+            last = first
+        return first, last
+    word = 0
+    for at in range(end - 1, begin - 1, -1):
+        word = word << 8 | data[at]
+    return word, word
+
+
+@_compiled
+def rehashed(old: np.ndarray, table: np.ndarray) -> None:
+    """Put the entries of a table of `intern` into a larger one."""
+    for entry in old:
+        if entry >= 0:
+            slot = (entry >> 32) & (len(table) - 1)
+            while table[slot] >= 0:
+                slot = (slot + 1) & (len(table) - 1)
+            table[slot] = entry
+
+
+@_compiled
+def checksums(texts: np.ndarray, offsets: np.ndarray, by_byte: np.ndarray) -> np.ndarray:
+    """The CRC-32 of each text. `by_byte`: what a byte does to a checksum of zeros."""
+    sums = np.empty(len(offsets) - 1, np.int64)
+    for code in range(len(sums)):
+        check = np.int64(_LOW)
+        for at in range(offsets[code], offsets[code + 1]):
+            check = by_byte[(check ^ texts[at]) & 0xFF] ^ check >> 8
+        sums[code] = check ^ _LOW
+    return sums

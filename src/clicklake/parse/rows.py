@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from clicklake.parse import csv, fields, jsonl
 from clicklake.parse.blocks import Block, as_text
+from clicklake.parse.interning import Interner
 from clicklake.parse.records import Columns, Records
 from clicklake.parse.texts import Texts, kernels
 from clicklake.schemas import CLICKSTREAM, PAGE_VIEWS, USER_UPDATES
@@ -72,8 +73,12 @@ def parse(
     *,
     multiline: bool = False,
     final: bool = True,
+    interners: Mapping[str, Interner] | None = None,
 ) -> Parsed:
-    """The rows of a block of whole lines. `layout`: of this file, where a header gives it."""
+    """The rows of a block of whole lines. `layout`: of this file, where a header gives it.
+
+    Columns of text that have an interner come as its codes, once compiled code reads them.
+    """
     block = Block(data, kernels(len(data)))
     if source.format == "jsonl":
         records = jsonl.read(block)
@@ -82,10 +87,16 @@ def parse(
         if known is None:
             raise ValueError("a source with a header needs the file's layout")
         records = csv.read(block, known, multiline=multiline, final=final)
-    return _decide(source, block, records, time_range)
+    return _decide(source, block, records, time_range, interners or {})
 
 
-def _decide(source: Source, block: Block, records: Records, time_range: TimeRange) -> Parsed:
+def _decide(
+    source: Source,
+    block: Block,
+    records: Records,
+    time_range: TimeRange,
+    interners: Mapping[str, Interner],
+) -> Parsed:
     values, checks = source.check(records.columns, time_range)
     fates = np.full(len(records.first), -1)
     for code in range(len(checks) - 1, -1, -1):  # so that the first check that fails stands
@@ -100,7 +111,7 @@ def _decide(source: Source, block: Block, records: Records, time_range: TimeRang
         if checks[fates[at]][0] != FILTERED
     ]
     return Parsed(
-        rows=_batch(source, values, np.flatnonzero(kept)),
+        rows=_batch(source, values, np.flatnonzero(kept), interners),
         rejects=_rejects(block, records.broken + refused),
         read=len(records.first) + len(records.broken),
         filtered=filtered,
@@ -109,15 +120,22 @@ def _decide(source: Source, block: Block, records: Records, time_range: TimeRang
     )
 
 
-def _batch(source: Source, values: Values, at: np.ndarray) -> pa.RecordBatch:
+def _batch(
+    source: Source, values: Values, at: np.ndarray, interners: Mapping[str, Interner]
+) -> pa.RecordBatch:
     """The rows `at`."""
-    columns = [_column(values[field.name], field.type, at) for field in source.schema]
-    return pa.RecordBatch.from_arrays(columns, schema=source.schema)
+    columns = [
+        _column(values[field.name], field.type, at, interners.get(field.name))
+        for field in source.schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=source.schema.names)
 
 
-def _column(values: Texts | np.ndarray, type_: pa.DataType, at: np.ndarray) -> pa.Array:
+def _column(
+    values: Texts | np.ndarray, type_: pa.DataType, at: np.ndarray, interner: Interner | None
+) -> pa.Array:
     if isinstance(values, Texts):
-        return values.to_arrow(at)
+        return interner.encode(values, at) if interner and values.compiled else values.to_arrow(at)
     if pa.types.is_timestamp(type_):
         return fields.timestamps(values[at])
     return pa.array(values[at], type_)
