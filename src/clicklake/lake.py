@@ -195,7 +195,7 @@ class Lake:
 
     def commit(self, change: Change) -> None:
         """Make a run's staged work the lake. Raises LeaseHeldError if another run was first."""
-        staged = f"{STAGING}/{change.manifest.run_id}"
+        folder = f"{STAGING}/{change.manifest.run_id}/documents"
         documents = [
             *change.documents.items(),
             (LEDGER, _ledger_to_json(change.ledger)),
@@ -204,10 +204,10 @@ class Lake:
         ]
         moves = list(change.adds)
         for live, data in documents:
-            document = f"{staged}/documents/{live.rpartition('/')[2]}"
+            document = f"{folder}/{live.rpartition('/')[2]}"
             self.storage.write(document, data)
             moves.append((document, live))
-        self.storage.sync(staged)
+        self.storage.sync([staged for staged, _ in moves])
         entry = {
             "seq": self.head + 1,
             "run_id": change.manifest.run_id,

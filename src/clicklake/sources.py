@@ -30,6 +30,7 @@ from clicklake.lake import OURS
 from clicklake.parse import csv, fields, rows
 from clicklake.parse.blocks import blocks, without_bom
 from clicklake.parse.records import is_blank
+from clicklake.parse.texts import expect
 from clicklake.privacy import Forgotten
 from clicklake.storage import CHUNK, FileInfo, Storage, open_storage
 
@@ -197,6 +198,7 @@ class LogReader(DataSourceReader):
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         number, splits = partition.value
+        expect(sum(map(_text_bytes, splits)))
         with ExitStack() as stack:
             landing = None
             if self.into:

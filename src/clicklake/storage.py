@@ -80,8 +80,8 @@ class Storage(Protocol):
     def delete_tree(self, prefix: str) -> None:
         """Delete everything below a folder."""
 
-    def sync(self, prefix: str) -> None:
-        """Bring all files below a folder to the disk."""
+    def sync(self, paths: Iterable[str]) -> None:
+        """Bring files to the disk."""
 
     def check_writable(self) -> None:
         """Raises AccessError if a folder below the root cannot be written, as far as that shows."""
@@ -248,9 +248,13 @@ class LocalStorage:
                 return
             folder = folder.parent
 
-    def sync(self, prefix: str) -> None:
-        for info in self.list(prefix):
-            _sync_file(self.folder / info.path)
+    def sync(self, paths: Iterable[str]) -> None:
+        def sync(path: str) -> None:
+            with _explained(self.uri(path)):
+                _sync_file(self.folder / path)
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(sync, paths))
 
     def check_writable(self) -> None:
         for folder, _, _ in os.walk(self.folder, onerror=_raise_access):
@@ -477,7 +481,7 @@ class S3Storage:
     def delete_tree(self, prefix: str) -> None:
         self.delete([info.path for info in self.list(prefix)])
 
-    def sync(self, prefix: str) -> None:
+    def sync(self, paths: Iterable[str]) -> None:
         """S3 answers only when an object is safe."""
 
     def check_writable(self) -> None:

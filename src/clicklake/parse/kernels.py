@@ -22,6 +22,8 @@ _BACKSLASH, _OPEN, _CLOSE, _SLASH, _ZERO, _U, _T, _Z = (ord(c) for c in "\\{}/0u
 _OPEN_LIST = ord("[")
 _BRACKETS = (ord("]"), ord("}"))
 _LOW = 0xFFFFFFFF
+_ONES = 0x0101010101010101
+_HIGH = -0x7F7F7F7F7F7F7F80  # the highest bit of eight bytes
 _AHEAD = 512  # texts that are fetched before the first of them is looked up
 # What may stand next inside of a value: in the first two, the end of a list or an object as well.
 _ANY, _MEMBER_OR_END, _MEMBER, _ITEM, _COMMA_OR_END = range(5)
@@ -41,6 +43,20 @@ def _compiled(function: Function) -> Function:
 
 
 # ------------------------------------------------------------------ bytes
+
+
+def _load_eight(_: Any, data: types.Array, at: types.Integer) -> tuple[Any, Any]:
+    def load(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, values[0])
+        place = builder.gep(array.data, [values[1]])
+        number = ir.IntType(64)
+        return builder.load(builder.bitcast(place, number.as_pointer()), align=1)
+
+    return types.int64(data, at), load
+
+
+# Eight bytes of an array, from a place on, as a number: the first is its lowest byte.
+_eight: Any = intrinsic(_load_eight)
 
 
 @_compiled
@@ -271,6 +287,8 @@ def _object(
 def _string(data: np.ndarray, at: int, end: int) -> tuple[int, bool]:
     """Where a string's closing quote is (`end`: nowhere), and whether it has escapes."""
     escapes = False
+    while at + 8 <= end and not _ends_or_escapes(_eight(data, at)):
+        at += 8
     while at < end:
         char = data[at]
         if char == _QUOTE:
@@ -282,6 +300,14 @@ def _string(data: np.ndarray, at: int, end: int) -> tuple[int, bool]:
             at += 1
         at += 1
     return end, escapes
+
+
+@_compiled
+def _ends_or_escapes(word: int) -> bool:
+    """Whether one of eight bytes is a quote, a backslash or a control character."""
+    quote, backslash = word ^ _ONES * _QUOTE, word ^ _ONES * _BACKSLASH
+    found = (quote - _ONES) & ~quote | (backslash - _ONES) & ~backslash
+    return ((found | (word - _ONES * _SPACE) & ~word) & _HIGH) != 0
 
 
 @_compiled
@@ -718,20 +744,6 @@ def gather(
 
 
 # ------------------------------------------------------------------ distinct texts
-
-
-def _load_eight(_: Any, data: types.Array, at: types.Integer) -> tuple[Any, Any]:
-    def load(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, values[0])
-        place = builder.gep(array.data, [values[1]])
-        number = ir.IntType(64)
-        return builder.load(builder.bitcast(place, number.as_pointer()), align=1)
-
-    return types.int64(data, at), load
-
-
-# Eight bytes of an array, from a place on, as a number: the first is its lowest byte.
-_eight: Any = intrinsic(_load_eight)
 
 
 @_compiled

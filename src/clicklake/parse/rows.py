@@ -79,7 +79,7 @@ def parse(
 
     Columns of text that have an interner come as its codes, once compiled code reads them.
     """
-    block = Block(data, kernels(len(data)))
+    block = Block(data, kernels())
     if source.format == "jsonl":
         records = jsonl.read(block)
     else:

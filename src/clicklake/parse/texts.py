@@ -10,19 +10,23 @@ import numpy as np
 import pyarrow as pa
 
 BLANKS = " \t"
-_INTERPRETED = 4 << 20  # bytes that a process reads before it loads the compiled code
+_INTERPRETED = 4 << 20  # bytes for which a process does without the compiled code
 
-_read = 0
+_expected = 0
 
 
-def kernels(size: int) -> ModuleType | None:
-    """The compiled functions for a block of `size` bytes; None while little was read.
+def expect(size: int) -> None:
+    """Let it be known that so many bytes are going to be read."""
+    global _expected  # noqa: PLW0603
+    _expected += size
+
+
+def kernels() -> ModuleType | None:
+    """The compiled functions; None where little is read.
 
     Loading them takes as long as reading some megabytes without them.
     """
-    global _read  # noqa: PLW0603
-    _read += size
-    if _read <= _INTERPRETED:
+    if _expected <= _INTERPRETED:
         return None
     from clicklake.parse import kernels as compiled
 
