@@ -59,7 +59,9 @@ def _lines_together(chunks: Iterable[bytes]) -> Iterator[bytes]:
             tail = _cut(tail, chunk)
             continue
         first = chunk.find(b"\n")
-        if len(tail) + first > _KEPT:
+        if not tail and end == len(chunk):
+            yield chunk
+        elif len(tail) + first > _KEPT:
             yield _cut(tail, chunk[:first]) + chunk[first:end]
         else:
             yield b"".join([tail, memoryview(chunk)[:end]])

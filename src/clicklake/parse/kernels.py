@@ -28,6 +28,11 @@ _AHEAD = 512  # texts that are fetched before the first of them is looked up
 # What may stand next inside of a value: in the first two, the end of a list or an object as well.
 _ANY, _MEMBER_OR_END, _MEMBER, _ITEM, _COMMA_OR_END = range(5)
 _TS, _URL, _ENVIRONMENT, _USER_ID, _OTHER = range(5)  # a JSON key's place, as in `jsonl.KEYS`
+# Sizes of the keys, and what `_edges` makes of them; they are of no more than sixteen bytes.
+_KEY_EDGES = tuple(
+    (len(key), int.from_bytes(key[:8], "little"), int.from_bytes(key[-8:], "little"))
+    for key in (b"ts", b"url", b"environment", b"user_id")
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -59,6 +64,43 @@ def _load_eight(_: Any, data: types.Array, at: types.Integer) -> tuple[Any, Any]
 _eight: Any = intrinsic(_load_eight)
 
 
+def _count_zeros(_: Any, number: types.Integer) -> tuple[Any, Any]:
+    def count(_: Any, builder: Any, __: Any, values: Any) -> Any:
+        return builder.cttz(values[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.int64), count
+
+
+_lowest_bit: Any = intrinsic(_count_zeros)
+
+
+@_compiled
+def _edges(data: np.ndarray, begin: int, end: int) -> tuple[int, int]:
+    """The first and the last eight bytes of a text as numbers; twice all of a shorter one."""
+    if begin + 8 <= len(data) and end >= 8:
+        first, last = _eight(data, begin), _eight(data, end - 8)
+        if end - begin < 8:
+            first &= (1 << 8 * (end - begin)) - 1
+            last = first
+        return first, last
+    word = 0
+    for at in range(end - 1, begin - 1, -1):
+        word = word << 8 | data[at]
+    return word, word
+
+
+@_compiled
+def _zeros(word: int) -> int:
+    """A bit for a byte that is zero; the lowest one is sure, those above it are not."""
+    return (word - _ONES) & ~word & _HIGH
+
+
+@_compiled
+def _place(found: int) -> int:
+    """Which byte of a word the lowest bit is in that `_zeros` has found."""
+    return _lowest_bit(found) >> 3
+
+
 @_compiled
 def _is_blank(char: int) -> bool:
     return char == _SPACE or char == _TAB
@@ -87,6 +129,9 @@ def _before_blanks(data: np.ndarray, begin: int, at: int) -> int:
 def _is_utf8(data: np.ndarray, at: int, end: int) -> bool:
     """Whether bytes are UTF-8 (RFC 3629: the shortest form, no surrogates, up to U+10FFFF)."""
     while at < end:
+        if at + 8 <= end and _eight(data, at) & _HIGH == 0:
+            at += 8
+            continue
         lead = data[at]
         at += 1
         if lead < 0x80:
@@ -146,9 +191,8 @@ def csv_fields(
                     break  # never closed, or text after it
                 bits |= more
             else:
-                while at < end and data[at] != _COMMA:
-                    bits |= data[at]
-                    at += 1
+                at, more = _comma(data, at, end)
+                bits |= more
                 stop = at
             if field < len(columns) and columns[field] >= 0:
                 begin = _after_blanks(data, begin, stop)
@@ -159,12 +203,31 @@ def csv_fields(
                 stops[columns[field], read] = stop
             field += 1
             if at >= end:
-                if field == len(columns) and (bits < 0x80 or _is_utf8(data, starts[line], end)):
+                if field == len(columns) and (
+                    bits & _HIGH == 0 or _is_utf8(data, starts[line], end)
+                ):
                     lines[read] = line
                     read += 1
                 break
             at += 1
     return lines[:read], used
+
+
+@_compiled
+def _comma(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
+    """Where the first comma is, or else the end; the bits of what was looked at."""
+    bits = 0
+    while at < end and at + 8 <= len(data):
+        word = _eight(data, at)
+        bits |= word
+        found = _zeros(word ^ _ONES * _COMMA)
+        if found != 0:
+            return min(at + _place(found), end), bits
+        at += 8
+    while at < end and data[at] != _COMMA:
+        bits |= data[at] << 56
+        at += 1
+    return min(at, end), bits
 
 
 @_compiled
@@ -178,7 +241,7 @@ def _quoted(data: np.ndarray, at: int, end: int) -> tuple[int, bool, int]:
                 break
             doubled = True
             at += 1
-        bits |= data[at]
+        bits |= data[at] << 56
         at += 1
     return at, doubled, bits
 
@@ -221,20 +284,13 @@ def json_fields(
         begin, end = starts[line], ends[line]
         if begin == end or end - begin > longest:
             continue
-        begins[:, read] = stops[:, read] = 0
+        for key in range(len(begins)):
+            begins[key, read] = stops[key, read] = 0
         at, used = _object(data, begin, end, read, begins, stops, spill, used)
-        if at == end and (_is_ascii(data, begin, end) or _is_utf8(data, begin, end)):
+        if at == end and _is_utf8(data, begin, end):
             lines[read] = line
             read += 1
     return lines[:read], used
-
-
-@_compiled
-def _is_ascii(data: np.ndarray, begin: int, end: int) -> bool:
-    bits = 0
-    for at in range(begin, end):
-        bits |= data[at]
-    return bits < 0x80
 
 
 @_compiled
@@ -287,9 +343,12 @@ def _object(
 def _string(data: np.ndarray, at: int, end: int) -> tuple[int, bool]:
     """Where a string's closing quote is (`end`: nowhere), and whether it has escapes."""
     escapes = False
-    while at + 8 <= end and not _ends_or_escapes(_eight(data, at)):
-        at += 8
     while at < end:
+        if at + 8 <= len(data):
+            found = _in_strings(_eight(data, at))
+            at += 8 if found == 0 else _place(found)
+            if found == 0 or at >= end:
+                continue
         char = data[at]
         if char == _QUOTE:
             return at, escapes
@@ -303,24 +362,19 @@ def _string(data: np.ndarray, at: int, end: int) -> tuple[int, bool]:
 
 
 @_compiled
-def _ends_or_escapes(word: int) -> bool:
-    """Whether one of eight bytes is a quote, a backslash or a control character."""
-    quote, backslash = word ^ _ONES * _QUOTE, word ^ _ONES * _BACKSLASH
-    found = (quote - _ONES) & ~quote | (backslash - _ONES) & ~backslash
-    return ((found | (word - _ONES * _SPACE) & ~word) & _HIGH) != 0
+def _in_strings(word: int) -> int:
+    """The quotes, backslashes and control characters of eight bytes, as `_place` wants them."""
+    controls = (word - _ONES * _SPACE) & ~word & _HIGH
+    return _zeros(word ^ _ONES * _QUOTE) | _zeros(word ^ _ONES * _BACKSLASH) | controls
 
 
 @_compiled
 def _key(data: np.ndarray, begin: int, end: int) -> int:
-    size = end - begin
-    if size == 2 and _equals(data, begin, b"ts"):
-        return _TS
-    if size == 3 and _equals(data, begin, b"url"):
-        return _URL
-    if size == 11 and _equals(data, begin, b"environment"):
-        return _ENVIRONMENT
-    if size == 7 and _equals(data, begin, b"user_id"):
-        return _USER_ID
+    first, last = _edges(data, begin, end)
+    for key in range(len(_KEY_EDGES)):
+        size, its_first, its_last = _KEY_EDGES[key]
+        if size == end - begin and its_first == first and its_last == last:
+            return key
     return _OTHER
 
 
@@ -339,10 +393,10 @@ def _value(
     """Where a value ends (-1: not understood); what of it is the key's text; `spill`'s use."""
     if at < end and data[at] == _QUOTE and key != _OTHER:
         return _text(data, at + 1, end, key, spill, used)
-    stop = _skipped(data, at, end)
-    if key == _USER_ID and stop >= 0 and (data[at] == _MINUS or _is_digit(data[at])):
+    if key == _USER_ID and at < end and (data[at] == _MINUS or _is_digit(data[at])):
+        stop = _number(data, at, end)
         return stop, at, stop, used
-    return stop, 0, 0, used
+    return _skipped(data, at, end), 0, 0, used
 
 
 @_compiled
@@ -831,21 +885,6 @@ def _is_text(
         if _eight(data, begin + step) != _eight(texts, to + step):
             return False
     return True
-
-
-@_compiled
-def _edges(data: np.ndarray, begin: int, end: int) -> tuple[int, int]:
-    """The first and the last eight bytes of a text as numbers; twice all of a shorter one."""
-    if begin + 8 <= len(data) and end >= 8:
-        first, last = _eight(data, begin), _eight(data, end - 8)
-        if end - begin < 8:
-            first &= (1 << 8 * (end - begin)) - 1
-            last = first
-        return first, last
-    word = 0
-    for at in range(end - 1, begin - 1, -1):
-        word = word << 8 | data[at]
-    return word, word
 
 
 @_compiled
