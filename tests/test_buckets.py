@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import random
+import zlib
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from clicklake import buckets, visits
+from clicklake.engine import Engine
+from clicklake.parse import kernels
 from clicklake.parse.rows import CLICKS
+from clicklake.parse.texts import Texts
 from clicklake.storage import open_storage
+from clicklake.tables import Tables
 
 GB = 10**9
 MICROS = 1_000_000
@@ -153,8 +159,6 @@ def test_a_file_that_is_large_enough_ends_with_its_bucket(tmp_path: Path) -> Non
 
 def test_a_batch_for_an_engine_owns_its_memory() -> None:
     """What Arrow has allocated begins at a multiple of 64; memory of NumPy lies elsewhere."""
-    import numpy as np
-
     from clicklake.batches import owned
 
     batch = pa.record_batch({"n": pa.array(np.arange(1 << 16)[3:]), "t": pa.array(["a"] * 65533)})
@@ -163,3 +167,76 @@ def test_a_batch_for_an_engine_owns_its_memory() -> None:
     assert copy == batch
     addresses = [buffer.address for column in copy.columns for buffer in column.buffers() if buffer]
     assert all(address % 64 == 0 for address in addresses)
+
+
+@pytest.mark.parametrize("at_once", [1, 700, 1 << 20])
+def test_readers_put_clicks_into_buckets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Plain texts and codes, in any order, some at once or all; nulls stay null."""
+    monkeypatch.setattr(buckets, "_AT_ONCE", at_once)
+    clicks = _clicks(5000)
+    storage = open_storage(str(tmp_path))
+    for _ in range(2):  # the second takes the place of the first
+        with ExitStack() as stack:
+            landing = buckets.Landing(stack, storage, "landed", 7, task=3)
+            for number, batch in enumerate(clicks.to_batches(max_chunksize=900)):
+                landing.add(_coded(batch, landing) if number % 3 else batch)
+            landing.flush()
+    files = storage.list("landed")
+    assert {info.path for info in files} == {f"landed/_bucket={at}/3.parquet" for at in range(7)}
+    found = [pq.read_table(tmp_path / info.path, partitioning=None) for info in files]
+    assert pa.concat_tables(found).sort_by("time").equals(clicks.sort_by("time"))
+    for at, rows in enumerate(found):
+        visitors = rows["anonymous_user_id"].unique().to_pylist()
+        assert {zlib.crc32(name.encode()) % 7 for name in visitors} == {at}
+
+
+def test_engine_and_readers_agree_on_buckets(sail: Engine, tmp_path: Path) -> None:
+    _agree_on_buckets(sail, tmp_path)
+
+
+@pytest.mark.spark
+def test_spark_and_readers_agree_on_buckets(spark: Engine, tmp_path: Path) -> None:
+    _agree_on_buckets(spark, tmp_path)
+
+
+def _agree_on_buckets(engine: Engine, place: Path) -> None:
+    tables = Tables(engine.session, open_storage(str(place)), "run")
+    rows = engine.session.createDataFrame(_clicks(500))
+    shares = buckets.Shares(5, 2, exchange=engine.name == "spark")
+    for number, infos in buckets.write(tables, rows, "known", shares).items():
+        found = [pq.read_table(place / info.path, partitioning=None) for info in infos]
+        visitors = pa.concat_tables(found)["anonymous_user_id"].unique().to_pylist()
+        assert {zlib.crc32(name.encode()) % 5 for name in visitors} == {number}
+
+
+def _clicks(count: int) -> pa.Table:
+    """Events of many visitors, each at another time."""
+    rng = random.Random(count)
+    events = [
+        (
+            rng.choice(("\u00fc", "v", "a long name of a visitor ")) + str(rng.randrange(count)),
+            f"/{rng.randrange(99)}" * rng.randrange(1, 9),
+            at,
+            rng.choice(("Firefox", "Chrome 65", None)),
+            None,
+            rng.choice(("1x2", "1920x1080", None)),
+        )
+        for at in range(count)
+    ]
+    columns = list(zip(*events, strict=True))
+    return pa.table([*map(pa.array, columns, CLICKS.types)], schema=CLICKS)
+
+
+def _coded(batch: pa.RecordBatch, landing: buckets.Landing) -> pa.RecordBatch:
+    """The same events, their texts as a reader encodes them."""
+
+    def encoded(name: str) -> pa.DictionaryArray:
+        values = [(value or "").encode() for value in batch[name].to_pylist()]
+        edges = np.cumsum([0, *map(len, values)], dtype=np.int32)
+        texts = Texts(b"".join(values), edges[:-1], edges[1:], kernels)
+        return landing.interners[name].encode(texts, np.arange(len(values)))
+
+    columns = [encoded(name) if name in landing.interners else batch[name] for name in CLICKS.names]
+    return pa.RecordBatch.from_arrays(columns, names=CLICKS.names)

@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import hostile
@@ -56,8 +57,12 @@ def read(
     multiline: bool = False,
     split_bytes: int = 64 << 20,
     tasks: int = 0,
+    buckets: int = 0,
 ) -> Found:
-    """Read a source's folder by the data source's reader, without an engine."""
+    """Read a source's folder by the data source's reader, without an engine.
+
+    `buckets`: in how many the reader puts the events itself, 0 if it yields them.
+    """
     place = storage.open_storage(str(root))
     files = [
         info
@@ -72,12 +77,17 @@ def read(
         multiline=multiline,
         split_bytes=split_bytes,
         tasks=tasks,
+        lake=str(root.with_name(f"{root.name}-landed")),
+        into=("buckets", buckets) if buckets else None,
     )
     reader = sources.LogReader(given)
     found, splits, bad = Found(), [], []
     for partition in reader.partitions():
         for batch in reader.read(partition):
             _take(source, batch, found, splits, bad)
+    for info in storage.open_storage(reader.lake).list() if buckets else ():
+        landed = pq.read_table(Path(reader.lake) / info.path, partitioning=None)
+        found.rows += _plain(landed)
     bases = sources.line_bases(splits)
     found.refused = {split.file: split.refused for split in splits if split.refused}
     found.quarantine = sorted(
@@ -111,7 +121,13 @@ def _take(
 
 
 def check(
-    root: Path, files: hostile.Files, *, multiline: bool, split_bytes: int, tasks: int = 0
+    root: Path,
+    files: hostile.Files,
+    *,
+    multiline: bool,
+    split_bytes: int,
+    tasks: int = 0,
+    buckets: int = 0,
 ) -> Counter[str]:
     """Compare parser and oracle over `files`; the fates that occurred."""
     hostile.write(files, root)
@@ -124,6 +140,7 @@ def check(
             multiline=multiline,
             split_bytes=split_bytes,
             tasks=tasks,
+            buckets=buckets if source == "clickstream" else 0,
         )
         refused = {path for at, path, _ in expected.refused if at == source}
         assert set(found.refused) == refused
@@ -254,6 +271,7 @@ def test_mutated_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reading:
                 multiline=rng.randrange(3) == 0,
                 split_bytes=rng.choice((1, 50, 300, 64 << 20)),
                 tasks=rng.randrange(4),
+                buckets=rng.choice((0, 1, 3)),
             )
         except BaseException:
             print(f"file {number} of seed {SEED}: {files!r}")

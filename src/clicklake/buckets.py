@@ -139,8 +139,9 @@ class Landing:
                 columns["time"] = fields.timestamps(time[at])
                 rows = pa.table([columns[name] for name in CLICKS.names], CLICKS.names)
                 self._writer(bucket, rows.schema).write_table(rows)
+        if pa.types.is_dictionary(events["url"].type):  # else codes may be on their way to `add`
+            self.interners.update({name: Interner() for name in self.interners})
         self._events.clear()
-        self.interners.update({name: Interner() for name in self.interners})
 
     def _texts(self, name: str, column: pa.ChunkedArray) -> Texts:
         if not pa.types.is_dictionary(column.type):
