@@ -16,3 +16,9 @@ def with_month(rows: DataFrame, time: str) -> DataFrame:
 def distinct_rows(rows: DataFrame, table: Table) -> DataFrame:
     """The distinct rows of a table whose key is all of its columns."""
     return rows.select(*table.columns).dropDuplicates()
+
+
+def added(new: DataFrame, known: DataFrame, table: Table) -> DataFrame:
+    """The distinct new rows that are not known, of a table whose key is all of its columns."""
+    # Sail holds the left side of a join in memory: here the new rows.
+    return distinct_rows(new, table).join(known, on=list(table.key), how="left_anti")

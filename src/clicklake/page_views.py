@@ -10,21 +10,35 @@ from clicklake.schemas import USER_PAGE_VIEWS
 
 def by_user_and_url(page_views: DataFrame, users: DataFrame) -> DataFrame:
     """`user_page_views` of all page_views; the e-mail is null for a user without an update."""
-    counted = page_views.groupBy("user_id", "url").agg(
-        F.count(F.lit(1)).alias("count"), F.max("ts").alias("last_viewed")
+    return _counted(_single(page_views), users)
+
+
+def renewed(before: DataFrame, added: DataFrame, users: DataFrame, touched: DataFrame) -> DataFrame:
+    """`user_page_views` as it was before, with the page views that were `added` since.
+
+    `touched`: user_id of all who have some or whose e-mail may be another, each once.
+    """
+    # Sail holds the left side of a join in memory: here the few.
+    marked = touched.select("user_id", F.lit(True).alias("_touched"))
+    before = marked.join(before, on="user_id", how="right")
+    kept = before.where(F.col("_touched").isNull()).select(*USER_PAGE_VIEWS.columns)
+    theirs = before.where(F.col("_touched")).select(*_COUNTS)
+    return kept.unionByName(_counted(theirs.unionByName(_single(added)), users))
+
+
+_COUNTS = ("user_id", "url", "count", "last_viewed")
+
+
+def _single(page_views: DataFrame) -> DataFrame:
+    """Each page view as a count of one."""
+    count = F.lit(1).cast("bigint").alias("count")
+    return page_views.select("user_id", "url", count, F.col("ts").alias("last_viewed"))
+
+
+def _counted(counts: DataFrame, users: DataFrame) -> DataFrame:
+    total = counts.groupBy("user_id", "url").agg(
+        F.sum("count").alias("count"), F.max("last_viewed").alias("last_viewed")
     )
     emails = users.select("user_id", "email")
-    # Sail holds the left side of a join in memory.
-    return emails.join(counted, on="user_id", how="right").select(*USER_PAGE_VIEWS.columns)
-
-
-def renewed(
-    before: DataFrame, page_views: DataFrame, users: DataFrame, touched: DataFrame
-) -> DataFrame:
-    """`user_page_views` as it was before, but for the `touched` users (user_id, each once)."""
-    marked = touched.select("user_id", F.lit(True).alias("_touched"))
-    # As above: the few users are on the left.
-    kept = marked.join(before, on="user_id", how="right").where(F.col("_touched").isNull())
-    theirs = marked.join(page_views, on="user_id").drop("_touched")
-    columns = USER_PAGE_VIEWS.columns
-    return kept.select(*columns).unionByName(by_user_and_url(theirs, users))
+    # As above; users are fewer than what they have viewed.
+    return emails.join(total, on="user_id", how="right").select(*USER_PAGE_VIEWS.columns)

@@ -72,7 +72,7 @@ Metrics = dict[str, Any]
 MEMORY_MB = 1024  # for a question to the lake, beside the engine
 RECOMMENDER = f"{OURS}/recommender.json"  # the choice of a model, for later runs
 
-_FEW_NEW = 0.1  # new rows for each row of user_page_views, up to which its users are told apart
+_FEW_NEW = 0.1  # new rows for each row of a table, up to which the others' results are kept
 _PACKED = 4  # bytes of text in a byte of the lake's tables, about
 
 
@@ -518,36 +518,53 @@ class Run:
         if not self._changes(USER_UPDATES):
             return
         with self.reporter.stage("write users") as stage:
-            latest = users.latest(self._after(USER_UPDATES))
-            stage.rows = self._replace(USERS, latest)
+            stage.rows = self._replace(USERS, self._latest_users())
+
+    def _latest_users(self) -> DataFrame:
+        known = self._known(USER_UPDATES.name).files(USERS.name)
+        parsed = self.parsed[USER_UPDATES.name]
+        if not known or not self._are_few(parsed, of=known):
+            return users.latest(self._after(USER_UPDATES))
+        return users.renewed(self.tables.live(USERS, known), self._events(parsed))
 
     def _page_views(self) -> None:
         self._stage_distinct(PAGE_VIEWS)
         if not (self._changes(PAGE_VIEWS) or self._changes(USERS)):
             return
         with self.reporter.stage("write user_page_views") as stage:
-            views, people = self._after(PAGE_VIEWS), self._after(USERS)
+            people = self._after(USERS)
             touched = self._touched_users()
             if touched is None:
-                viewed = page_views.by_user_and_url(views, people)
+                viewed = page_views.by_user_and_url(self._after(PAGE_VIEWS), people)
             else:
-                before = self.tables.live(
-                    USER_PAGE_VIEWS, self.lake.manifest.files(USER_PAGE_VIEWS.name)
+                before = self.lake.manifest.files(USER_PAGE_VIEWS.name)
+                viewed = page_views.renewed(
+                    self.tables.live(USER_PAGE_VIEWS, before), self._added_views(), people, touched
                 )
-                viewed = page_views.renewed(before, views, people, touched)
             stage.rows = self._replace(USER_PAGE_VIEWS, viewed)
 
     def _touched_users(self) -> DataFrame | None:
         """The users of the new rows; None if so many are new that all users are done anew."""
         new = [self.parsed[t.name] for t in (USER_UPDATES, PAGE_VIEWS) if t.name in self.parsed]
-        live = sum(file.rows for file in self.lake.manifest.files(USER_PAGE_VIEWS.name))
-        if any(parsed.work.rebuild for parsed in new):
-            return None
-        if sum(parsed.good for parsed in new) > live * _FEW_NEW:
+        live = self.lake.manifest.files(USER_PAGE_VIEWS.name)
+        if any(parsed.work.rebuild for parsed in new) or not self._are_few(*new, of=live):
             return None
         return reduce(
             DataFrame.unionByName, [self._events(parsed).select("user_id") for parsed in new]
         ).distinct()
+
+    def _added_views(self) -> DataFrame:
+        """The page views that no run has seen before."""
+        parsed = self.parsed.get(PAGE_VIEWS.name)
+        if parsed is None:
+            return self.tables.read(PAGE_VIEWS.schema, [])
+        known = self.lake.manifest.files(PAGE_VIEWS.name, parsed.months)
+        return clean.added(self._events(parsed), self.tables.live(PAGE_VIEWS, known), PAGE_VIEWS)
+
+    @staticmethod
+    def _are_few(*new: Parsed, of: Sequence[LiveFile]) -> bool:
+        """Whether the new rows are so few that a table is not computed anew for them."""
+        return sum(parsed.good for parsed in new) <= _FEW_NEW * sum(file.rows for file in of)
 
     def _recommendations(self) -> None:
         wanted = self.config.recommend.model != "none"

@@ -14,19 +14,34 @@ def latest(user_updates: DataFrame) -> DataFrame:
     E-mail and name are of the update that is greatest by (updated_at, email, name), a null name
     being the lowest.
     """
+    return _latest(_states(user_updates))
+
+
+def renewed(before: DataFrame, added: DataFrame) -> DataFrame:
+    """`users` as it was before, with the user_updates that were `added` since."""
+    touched = added.select("user_id", F.lit(True).alias("_touched")).distinct()
+    # Sail holds the left side of a join in memory: here the few.
+    before = touched.join(before, on="user_id", how="right")
+    kept = before.where(F.col("_touched").isNull()).select(*USERS.columns)
+    theirs = before.where(F.col("_touched")).select(*USERS.columns)
+    return kept.unionByName(_latest(theirs.unionByName(_states(added))))
+
+
+def _states(user_updates: DataFrame) -> DataFrame:
+    """Each update as the row of a user who has no other."""
+    time = F.col("updated_at")
+    times = time.alias("first_updated_at"), time.alias("last_updated_at")
+    return user_updates.select("user_id", "email", "name", *times)
+
+
+def _latest(states: DataFrame) -> DataFrame:
     newest = Window.partitionBy("user_id").orderBy(
-        F.col("updated_at").desc(), F.col("email").desc(), F.col("name").desc_nulls_last()
+        F.col("last_updated_at").desc(), F.col("email").desc(), F.col("name").desc_nulls_last()
     )
     everything = Window.partitionBy("user_id")
     return (
-        user_updates.select(
-            "user_id",
-            "email",
-            "name",
-            F.min("updated_at").over(everything).alias("first_updated_at"),
-            F.col("updated_at").alias("last_updated_at"),
-            F.row_number().over(newest).alias("_rank"),
-        )
+        states.withColumn("first_updated_at", F.min("first_updated_at").over(everything))
+        .withColumn("_rank", F.row_number().over(newest))
         .where(F.col("_rank") == 1)
         .select(*USERS.columns)
     )
