@@ -28,11 +28,13 @@ def _views() -> pa.Table:
     return pa.table([times, list(range(ROWS)), urls], schema=PAGE_VIEWS.schema)
 
 
-def _stage(engine: Engine, place: Path, target_bytes: int, tasks: int) -> list[LiveFile]:
+def _stage(
+    engine: Engine, place: Path, target_bytes: int, tasks: int, month_bytes: int = 0
+) -> list[LiveFile]:
     """Stage the rows; the files. Fails if a row is lost, doubled or moved."""
     tables = Tables(engine.session, open_storage(str(place)), "run", target_bytes)
     rows = engine.session.createDataFrame(_views()).repartition(tasks)
-    staged = tables.stage(rows, PAGE_VIEWS)
+    staged = tables.stage(rows, PAGE_VIEWS, month_bytes=month_bytes)
     read = [pq.read_table(place / path, schema=PAGE_VIEWS.schema) for path, _ in staged.files]
     for part, (_, file) in zip(read, staged.files, strict=True):
         assert file.rows == part.num_rows
@@ -55,6 +57,19 @@ def _target_is_met(engine: Engine, tmp_path: Path) -> None:
 
 def test_on_sail(sail: Engine, tmp_path: Path) -> None:
     _target_is_met(sail, tmp_path)
+
+
+def test_a_month_that_is_known_to_be_large_is_written_once(
+    sail: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _stage(sail, tmp_path / "whole", 1 << 30, tasks=1)
+    (april,) = (file.bytes for file in whole if file.month == APRIL)
+    written = []
+    write = Tables.write
+    monkeypatch.setattr(Tables, "write", lambda *given: written.append(given) or write(*given))
+    parts = _stage(sail, tmp_path / "parts", april // 4, tasks=1, month_bytes=april)
+    assert len(written) == 1
+    assert Counter(file.month for file in parts) == {APRIL: 4, MAY: 4}
 
 
 @pytest.mark.spark

@@ -507,11 +507,22 @@ class Run:
             known = self._known(table.name).files(table.name, parsed.months)
             new = self._events(parsed)
             both = new.unionByName(self.tables.live(table, known)) if known else new
-            staged = self.tables.stage(clean.distinct_rows(both, table), table)
+            staged = self.tables.stage(
+                clean.distinct_rows(both, table),
+                table,
+                month_bytes=self._month_bytes(parsed, known),
+            )
             rewrite = Rewrite(staged, known)
             rewrite = rewrite.of(rewrite.gaining)
             self.rewrites[table.name] = self._removed(parsed, table, rewrite)
             stage.rows = staged.rows
+
+    def _month_bytes(self, parsed: Parsed, known: Sequence[LiveFile]) -> int:
+        """About what a month of a table takes, if the engine does not share it out by itself."""
+        if self.engine.name != "sail" or not parsed.months:
+            return 0
+        landed = sum(info.size for infos in parsed.landed.values() for info in infos)
+        return (landed + sum(file.bytes for file in known)) // len(parsed.months)
 
     def _user_updates(self) -> None:
         self._stage_distinct(USER_UPDATES)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -88,12 +88,22 @@ class Tables:
         writer.parquet(self.storage.uri(self.folder(folder)))
         return self.files(folder)
 
-    def stage(self, rows: DataFrame, table: Table, attempt: str = "tables") -> Staged:
-        """Write a table's rows and read back what was written, by its footers."""
+    def stage(
+        self, rows: DataFrame, table: Table, attempt: str = "tables", *, month_bytes: int = 0
+    ) -> Staged:
+        """Write a table's rows and read back what was written, by its footers.
+
+        `month_bytes`: about what a month takes, for an engine that makes one file of each; of a
+        large one several are made at once.
+        """
         rows = rows.select(*table.columns, *(name for name in table.partitions if not table.time))
+        partitions = list(table.partitions)
         if table.time:
             rows = with_month(rows, table.time)
-        infos = self.write(rows, f"{attempt}/{table.name}", table.partitions)
+        if (parts := month_bytes // self.target_bytes) > 1:
+            rows = rows.withColumn(PART, _part(table, F.lit(parts)))
+            partitions.append(PART)
+        infos = self.write(rows, f"{attempt}/{table.name}", partitions)
         return self.audited(table, infos, attempt)
 
     def audited(self, table: Table, infos: list[FileInfo], attempt: str = "tables") -> Staged:
@@ -117,8 +127,7 @@ class Tables:
     def _packed(self, table: Table, infos: list[FileInfo], folder: str) -> list[FileInfo]:
         """The same rows, with the months written again that are in too many or too few files.
 
-        How many an engine writes depends on its tasks (Spark) or is one (Sail), not on sizes. A
-        visitor's rows, or those of whatever is first in the table's key, stay together.
+        How many an engine writes depends on its tasks (Spark) or is one (Sail), not on sizes.
         """
         parts = parts_by_month(infos, self.target_bytes)
         if not parts:
@@ -129,11 +138,16 @@ class Tables:
             F.when((F.col("year") == year) & (F.col("month") == month), F.lit(count))
             for (year, month), count in parts.items()
         ]
-        part = F.pmod(F.xxhash64(table.key[0]), F.coalesce(*counts).cast("bigint"))
         partitions = [*table.partitions, PART]
+        part = _part(table, F.coalesce(*counts))
         rows = rows.withColumn(PART, part).repartition(*partitions)
         packed = self.write(rows, folder, partitions)
         return [info for info in infos if _month(info) not in parts] + packed
+
+
+def _part(table: Table, parts: Column) -> Column:
+    """A row's part of its month; those with the same first column of the key stay together."""
+    return F.pmod(F.xxhash64(table.key[0]), parts.cast("bigint"))
 
 
 def parts_by_month(infos: Iterable[FileInfo], target_bytes: int) -> dict[Month, int]:
