@@ -349,10 +349,10 @@ class Run:
             if work.read or work.rebuild:
                 self.parsed[work.source] = self._parse(work)
         self._refuse_what_cannot_be_trusted()
+        self._clickstream()
         self._user_updates()
         self._page_views()
         self._recommendations()
-        self._clickstream()
         self._quarantine()
         return self._books()
 
