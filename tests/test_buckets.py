@@ -7,6 +7,7 @@ import zlib
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
@@ -240,3 +241,16 @@ def _coded(batch: pa.RecordBatch, landing: buckets.Landing) -> pa.RecordBatch:
 
     columns = [encoded(name) if name in landing.interners else batch[name] for name in CLICKS.names]
     return pa.RecordBatch.from_arrays(columns, names=CLICKS.names)
+
+
+@pytest.mark.parametrize("codes", [[], [-1], [3], [2, -1, 2, 0], [4, 4, 1, 0, 3, 2, -1]])
+@pytest.mark.parametrize("compiled", [None, kernels], ids=["Python", "compiled"])
+def test_a_column_has_the_texts_alone_that_it_holds(
+    monkeypatch: pytest.MonkeyPatch, compiled: ModuleType | None, codes: list[int]
+) -> None:
+    monkeypatch.setattr(visits, "kernels", lambda: compiled)
+    column = visits.Texts(np.array(codes, np.int32), pa.array(list("abcde"))).to_arrow()
+    assert column.to_pylist() == [None if code < 0 else "abcde"[code] for code in codes]
+    assert sorted(column.dictionary.to_pylist()) == sorted(
+        {"abcde"[code] for code in codes if code >= 0}
+    )

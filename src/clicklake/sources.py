@@ -455,8 +455,11 @@ def _without_header(block: bytes) -> tuple[bytes, int, bool]:
 
 def _months(events: pa.RecordBatch) -> set[tuple[int, int]]:
     """The UTC months of the events' times."""
-    times = next(column for column in events.columns if pa.types.is_timestamp(column.type))
-    months = np.unique(fields.months(times.cast(pa.int64()).to_numpy()))
+    column = next(column for column in events.columns if pa.types.is_timestamp(column.type))
+    times = column.cast(pa.int64()).to_numpy()
+    months = fields.months(np.array([times.min(), times.max()]))
+    if months[0] != months[1]:
+        months = np.unique(fields.months(times))
     return {fields.year_and_month(month) for month in months.tolist()}
 
 

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from clicklake.parse import fields, urls
 from clicklake.parse.crawlers import names_crawler
 from clicklake.parse.rows import CLICKS
+from clicklake.parse.texts import kernels
 from clicklake.schemas import CLICKSTREAM, SESSIONS, TIMESTAMP, Table
 
 # Parsed events, and those of other months with the start of the session that they belong to.
@@ -82,14 +83,17 @@ class Texts:
 
     def to_arrow(self) -> pa.DictionaryArray:
         """The column with those of its texts alone that it holds."""
-        used = np.zeros(len(self.values) + 1, bool)
-        used[self.codes] = True
-        renamed = np.cumsum(used, dtype=np.int32) - 1
-        is_null = self.codes == _NULL if used[_NULL] else None
-        return pa.DictionaryArray.from_arrays(
-            pa.array(renamed[self.codes], mask=is_null),
-            self.values.take(pa.array(np.flatnonzero(used[:-1]))),
-        )
+        compiled = kernels()
+        if compiled:
+            codes, held = compiled.renumbered(self.codes, len(self.values))
+        else:
+            held, codes = np.unique(self.codes, return_inverse=True)
+            if len(held) and held[0] == _NULL:
+                held, codes = held[1:], codes - 1
+        is_null = codes == _NULL
+        indices = pa.array(codes.astype(np.int32), mask=is_null if is_null.any() else None)
+        values = self.values.take(pa.array(held))
+        return pa.DictionaryArray.from_arrays(indices, values, safe=False)
 
     def ranks(self) -> np.ndarray:
         """The place of each row's text in the order of texts, null first."""

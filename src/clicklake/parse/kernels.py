@@ -908,3 +908,23 @@ def checksums(texts: np.ndarray, offsets: np.ndarray, by_byte: np.ndarray) -> np
             check = by_byte[(check ^ texts[at]) & 0xFF] ^ check >> 8
         sums[code] = check ^ _LOW
     return sums
+
+
+@_compiled
+def renumbered(codes: np.ndarray, known: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same codes counted from 0 in the order in which they occur, and which they were."""
+    places = np.full(known, -1, np.int32)
+    held = np.empty(min(known, len(codes)), np.int64)
+    again = np.empty(len(codes), np.int32)
+    count = 0
+    for row in range(len(codes)):
+        code = codes[row]
+        if code < 0:
+            again[row] = -1
+            continue
+        if places[code] < 0:
+            places[code] = count
+            held[count] = code
+            count += 1
+        again[row] = places[code]
+    return again, held[:count]
