@@ -17,7 +17,7 @@ import pytest
 from clicklake import buckets, visits
 from clicklake.engine import Engine
 from clicklake.parse import kernels
-from clicklake.parse.rows import CLICKS
+from clicklake.parse.rows import CLICKS, SOURCES
 from clicklake.parse.texts import Texts
 from clicklake.storage import open_storage
 from clicklake.tables import Tables
@@ -180,7 +180,8 @@ def test_readers_put_clicks_into_buckets(
     storage = open_storage(str(tmp_path))
     for _ in range(2):  # the second takes the place of the first
         with ExitStack() as stack:
-            landing = buckets.Landing(stack, storage, "landed", 7, task=3)
+            source = SOURCES["clickstream"]
+            landing = buckets.Landing(stack, storage, source, "landed", 7, task=3)
             for number, batch in enumerate(clicks.to_batches(max_chunksize=900)):
                 landing.add(_coded(batch, landing) if number % 3 else batch)
             landing.flush()
@@ -200,6 +201,27 @@ def test_engine_and_readers_agree_on_buckets(sail: Engine, tmp_path: Path) -> No
 @pytest.mark.spark
 def test_spark_and_readers_agree_on_buckets(spark: Engine, tmp_path: Path) -> None:
     _agree_on_buckets(spark, tmp_path)
+
+
+def test_users_are_in_one_part_each(sail: Engine, tmp_path: Path) -> None:
+    """Readers and the engine put a user into the same one, negative ids too."""
+    views = pa.table(
+        [[0] * 200, range(-100, 100), ["/"] * 200], schema=SOURCES["page_views"].schema
+    )
+    storage = open_storage(str(tmp_path))
+    with ExitStack() as stack:
+        landing = buckets.Landing(stack, storage, SOURCES["page_views"], "landed", 3, task=0)
+        for batch in views.to_batches():
+            landing.add(batch)
+        landing.flush()
+    rows = sail.session.createDataFrame(views)
+    for number in range(3):
+        path = tmp_path / f"landed/_bucket={number}/0.parquet"
+        landed = pq.read_table(path, partitioning=None)["user_id"].to_pylist()
+        within = [row["user_id"] for row in buckets.Part(number, 3).within(rows).collect()]
+        assert sorted(landed) == sorted(within)
+        assert len(landed) > 60
+    assert buckets.ALL.within(rows).count() == 200
 
 
 def _agree_on_buckets(engine: Engine, place: Path) -> None:

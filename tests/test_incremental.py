@@ -106,7 +106,16 @@ def _shuffled(made: list[Day]) -> list[Day]:
     return mixed
 
 
-@pytest.mark.parametrize("order, few_new", [(_in_order, 0), (_shuffled, 1e9), (_in_order, 1e9)])
+@pytest.mark.parametrize(
+    "order, few_new, bucket_bytes",
+    [
+        (_in_order, 0, 1 << 29),
+        (_shuffled, 1e9, 1 << 29),
+        (_in_order, 1e9, 1 << 29),
+        (_shuffled, 0, 150),
+        (_shuffled, 1e9, 150),
+    ],
+)
 @pytest.mark.parametrize("seed, count", [(1, 8), pytest.param(2, 30, marks=pytest.mark.slow)])
 def test_daily_runs_make_the_lake_of_one_run(
     sail: Engine,
@@ -114,11 +123,16 @@ def test_daily_runs_make_the_lake_of_one_run(
     monkeypatch: pytest.MonkeyPatch,
     order: Callable[[list[Day]], list[Day]],
     few_new: float,
+    bucket_bytes: int,
     seed: int,
     count: int,
 ) -> None:
-    """`few_new`: whether user_page_views is made for all users, or for those with new rows."""
+    """`few_new`: whether user_page_views is made for all users, or for those with new rows.
+
+    `bucket_bytes`: of a day's rows, which are worked at in parts.
+    """
     monkeypatch.setattr(pipeline, "_FEW_NEW", few_new)
+    monkeypatch.setattr(pipeline, "_BUCKET_BYTES", bucket_bytes)
     made = days(seed, count) if count == 30 else days(seed)[10:18]  # around the border
     for day in order(made):
         hostile.write(day, tmp_path / "in")

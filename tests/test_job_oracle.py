@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 import hostile
 import lakes
 import oracle
+from clicklake import pipeline
 from clicklake.engine import Engine
 from clicklake.errors import InputError
+from clicklake.parse import texts
 
 _number = itertools.count()
 
@@ -52,6 +54,17 @@ def check(engine: Engine, folder: Path, files: hostile.Files, **changes: object)
 @pytest.mark.parametrize("multiline", [False, True])
 def test_every_odd_value_on_sail(sail: Engine, tmp_path: Path, seed: int, multiline: bool) -> None:
     check(sail, tmp_path, hostile.build(seed), csv_multiline=multiline)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("bucket_bytes", [300, 3000])
+def test_users_in_parts(
+    sail: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, bucket_bytes: int
+) -> None:
+    """As large logs are worked at, and read by compiled code."""
+    monkeypatch.setattr(pipeline, "_BUCKET_BYTES", bucket_bytes)
+    monkeypatch.setattr(texts, "_INTERPRETED", -1)
+    check(sail, tmp_path, hostile.build(seed))
 
 
 @settings(

@@ -87,7 +87,7 @@ def read(
             _take(source, batch, found, splits, bad)
     for info in storage.open_storage(reader.lake).list() if buckets else ():
         landed = pq.read_table(Path(reader.lake) / info.path, partitioning=None)
-        found.rows += _plain(landed)
+        found.rows += _plain(landed.select(rows.SOURCES[source].schema.names[: ROWS[source]]))
     bases = sources.line_bases(splits)
     found.refused = {split.file: split.refused for split in splits if split.refused}
     found.quarantine = sorted(
@@ -140,7 +140,7 @@ def check(
             multiline=multiline,
             split_bytes=split_bytes,
             tasks=tasks,
-            buckets=buckets if source == "clickstream" else 0,
+            buckets=buckets,
         )
         refused = {path for at, path, _ in expected.refused if at == source}
         assert set(found.refused) == refused

@@ -1,7 +1,8 @@
-"""The clickstream in buckets: all events of a visitor in one, each small enough for memory.
+"""Events in buckets: all those of a person in one, each small enough for memory.
 
-An engine brings the events into buckets; its tasks then make the tables of one bucket after the
-other (`visits`) and write them, each task into files of its own for every month.
+Readers or an engine bring the events into buckets. Of the clickstream an engine's tasks then make
+the tables of one bucket after the other (`visits`) and write them, each task into files of its
+own for every month.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ from pyspark.sql import functions as F
 
 from clicklake.batches import owned
 from clicklake.lake import Month, partition_values
-from clicklake.parse import fields
 from clicklake.parse.interning import Interner, checksums
-from clicklake.parse.rows import CLICKS
+from clicklake.parse.rows import Source
 from clicklake.schemas import CLICKSTREAM, SESSIONS
 from clicklake.storage import FileInfo, Storage, open_storage
 from clicklake.tables import Staged, Tables, open_parquet
@@ -85,6 +85,22 @@ def write(tables: Tables, rows: DataFrame, folder: str, given: Shares) -> dict[i
     return found(tables, folder)
 
 
+@dataclass(frozen=True)
+class Part:
+    """The users whose rows are in the bucket of a number, of so many."""
+
+    number: int = 0
+    of: int = 1
+
+    def within(self, rows: DataFrame) -> DataFrame:
+        """Their rows, by `user_id`."""
+        is_theirs = F.pmod("user_id", F.lit(self.of)) == self.number
+        return rows if self.of == 1 else rows.where(is_theirs)
+
+
+ALL = Part()
+
+
 def found(tables: Tables, folder: str) -> dict[int, list[FileInfo]]:
     """The buckets in a folder of the staging area."""
     files: dict[int, list[FileInfo]] = {}
@@ -101,19 +117,28 @@ class Landing:
     """
 
     def __init__(
-        self, stack: ExitStack, storage: Storage, folder: str, buckets: int, *, task: int
+        self,
+        stack: ExitStack,
+        storage: Storage,
+        source: Source,
+        folder: str,
+        buckets: int,
+        *,
+        task: int,
     ) -> None:
-        self.interners = {name: Interner() for name in CLICKS.names if name in TEXTS}
+        texts = [field.name for field in source.schema if pa.types.is_string(field.type)]
+        self.interners = {name: Interner() for name in texts}
         self._events: list[pa.RecordBatch] = []
         self._writers: dict[int, pq.ParquetWriter] = {}
         self._stack = stack
         self._storage = storage
+        self._person = source.person
         self._folder = folder
         self._buckets = buckets
         self._task = task
 
     def add(self, events: pa.RecordBatch) -> None:
-        """Take events (columns `CLICKS`, texts plain or as codes of the interners)."""
+        """Take events, their texts plain or as codes of the interners."""
         if self._events and self._events[0].schema != events.schema:
             self.flush()
         self._events.append(events)
@@ -128,20 +153,33 @@ class Landing:
             return
         events = pa.Table.from_batches(self._events)
         texts = {name: self._texts(name, events[name]) for name in self.interners}
-        time = events["time"].cast(pa.int64()).to_numpy()
-        visitors = texts["anonymous_user_id"]
-        numbers = (checksums(visitors.values) % self._buckets)[visitors.codes]
-        order = np.argsort(numbers.astype(np.uint16), kind="stable")
+        others = events.drop_columns(list(texts)).combine_chunks()
+        numbers = self._numbers(events, texts)
+        order = np.argsort(numbers, kind="stable")
         edges = np.cumsum(np.bincount(numbers, minlength=self._buckets))
         for bucket, at in enumerate(np.split(order, edges[:-1])):
             if len(at):
-                columns = {name: column.take(at).to_arrow() for name, column in texts.items()}
-                columns["time"] = fields.timestamps(time[at])
-                rows = pa.table([columns[name] for name in CLICKS.names], CLICKS.names)
+                columns = [
+                    texts[name].take(at).to_arrow()
+                    if name in texts
+                    else others[name].take(pa.array(at))
+                    for name in events.schema.names
+                ]
+                rows = pa.table(columns, events.schema.names)
                 self._writer(bucket, rows.schema).write_table(rows)
-        if pa.types.is_dictionary(events["url"].type):  # else codes may be on their way to `add`
+        if any(pa.types.is_dictionary(type_) for type_ in events.schema.types):
+            # Not after plain texts: codes may be on their way to `add`.
             self.interners.update({name: Interner() for name in self.interners})
         self._events.clear()
+
+    def _numbers(self, events: pa.Table, texts: dict[str, Texts]) -> np.ndarray:
+        """Each event's bucket."""
+        if self._person in texts:
+            persons = texts[self._person]
+            numbers = (checksums(persons.values) % self._buckets)[persons.codes]
+        else:
+            numbers = np.mod(events[self._person].to_numpy(), self._buckets)
+        return numbers.astype(np.uint16)
 
     def _texts(self, name: str, column: pa.ChunkedArray) -> Texts:
         if not pa.types.is_dictionary(column.type):

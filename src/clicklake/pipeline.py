@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -32,6 +32,7 @@ from clicklake import (
     sql,
     users,
 )
+from clicklake.buckets import ALL, Part
 from clicklake.clickstream import Months, New, Rewrite
 from clicklake.config import Config
 from clicklake.errors import AccessError, ClicklakeError, InputError
@@ -64,7 +65,7 @@ from clicklake.schemas import (
 )
 from clicklake.sources import LogSource, SplitSummary
 from clicklake.storage import Storage, open_storage
-from clicklake.tables import Staged, Tables
+from clicklake.tables import Staged, Tables, joined
 from clicklake.visits import Rules
 
 Metrics = dict[str, Any]
@@ -73,6 +74,7 @@ MEMORY_MB = 1024  # for a question to the lake, beside the engine
 RECOMMENDER = f"{OURS}/recommender.json"  # the choice of a model, for later runs
 
 _FEW_NEW = 0.1  # new rows for each row of a table, up to which the others' results are kept
+_BUCKET_BYTES = 512 << 20  # of text, whose rows are made distinct and counted at once
 _PACKED = 4  # bytes of text in a byte of the lake's tables, about
 
 
@@ -313,6 +315,7 @@ class Run:
     reporter: Reporter
     began: float
     parsed: dict[str, Parsed] = field(default_factory=dict)
+    staged: dict[tuple[str, Part], Staged] = field(default_factory=dict)
     rewrites: dict[str, Rewrite] = field(default_factory=dict)
     documents: dict[str, bytes] = field(default_factory=dict)  # live path, content
     recommendation: Metrics = field(default_factory=dict)
@@ -373,19 +376,19 @@ class Run:
         return parsed
 
     def _land(self, work: Work) -> buckets.Buckets:
-        """Write what is read, the clickstream in its buckets.
+        """Write what is read, in buckets by person.
 
-        Its readers put it there themselves, unless the engine must bring the rows of a bucket
-        together first.
+        Spark must bring the rows of a bucket together first, and does so for the clickstream
+        alone; on one machine the readers put rows into their buckets themselves.
         """
         folder = f"landing/{work.source}"
-        if work.source != CLICKSTREAM.name:
-            return {buckets.NONE: self.tables.write(self._read(work), folder)}
-        if self._shares.exchange:
+        if not self._shares.exchange:
+            into = f"{folder}-buckets"
+            others = self.tables.write(self._read(work, into), folder)
+            return {buckets.NONE: others, **buckets.found(self.tables, into)}
+        if work.source == CLICKSTREAM.name:
             return buckets.write(self.tables, self._read(work), folder, self._shares)
-        into = f"landing/{work.source}-buckets"
-        others = self.tables.write(self._read(work, into), folder)
-        return {buckets.NONE: others, **buckets.found(self.tables, into)}
+        return {buckets.NONE: self.tables.write(self._read(work), folder)}
 
     def _read(self, work: Work, into: str | None = None) -> DataFrame:
         """What the readers yield of a source's files; `into`: as `sources.options` has it."""
@@ -397,10 +400,17 @@ class Run:
             multiline=self.config.sources.csv_multiline,
             tasks=self.engine.cores if self.engine.name == "sail" else 0,
             lake=self.lake.storage.root,
-            into=(self.tables.folder(into), self._shares.buckets) if into else None,
+            into=(self.tables.folder(into), self._buckets(work)) if into else None,
             forgotten=privacy.load(self.lake.storage),
         )
         return self.engine.session.read.format(LogSource.name()).options(**given).load()
+
+    def _buckets(self, work: Work) -> int:
+        """How many buckets a source's rows are put into by their readers."""
+        if work.source == CLICKSTREAM.name:
+            return self._shares.buckets
+        text = sum(sources.text_bytes(info.path, info.size) for info in work.read)
+        return max(1, text // _BUCKET_BYTES)
 
     @cached_property
     def _shares(self) -> buckets.Shares:
@@ -470,10 +480,11 @@ class Run:
             )
         )
 
-    def _events(self, parsed: Parsed) -> DataFrame:
+    def _events(self, parsed: Parsed, part: Part = ALL) -> DataFrame:
         """The parsed rows of a source, quarantined ones and summaries left out."""
         schema = sources.landing_schema(parsed.work.source)
-        landing = self.tables.read(schema, parsed.paths)
+        theirs = [info.path for info in parsed.landed.get(part.number, ())]
+        landing = self.tables.read(schema, parsed.paths if part == ALL else theirs)
         is_event = F.col("_reason").isNull() & F.col("_summary").isNull()
         return landing.where(is_event).select(*rows.SOURCES[parsed.work.source].schema.names)
 
@@ -498,6 +509,14 @@ class Run:
             return Rewrite(rewrite.staged, self.lake.manifest.files(table.name))
         return rewrite
 
+    def _parts(self, table: Table) -> list[Part]:
+        """A source's users in parts, as its readers have put them into buckets."""
+        work = self._work(table.name)
+        if work is None or not work.read or self._shares.exchange:
+            return [ALL]
+        count = self._buckets(work)
+        return [Part(number, count) for number in range(count)]
+
     def _stage_distinct(self, table: Table) -> None:
         """A table of distinct rows: the months that have new rows, computed anew."""
         parsed = self.parsed.get(table.name)
@@ -505,17 +524,22 @@ class Run:
             return
         with self.reporter.stage(f"write {table.name}") as stage:
             known = self._known(table.name).files(table.name, parsed.months)
-            new = self._events(parsed)
-            both = new.unionByName(self.tables.live(table, known)) if known else new
-            staged = self.tables.stage(
-                clean.distinct_rows(both, table),
-                table,
-                month_bytes=self._month_bytes(parsed, known),
-            )
-            rewrite = Rewrite(staged, known)
+            live = self.tables.live(table, known)
+            month_bytes = self._month_bytes(parsed, known)
+            for part in self._parts(table):
+                new = self._events(parsed, part)
+                both = new.unionByName(part.within(live)) if known else new
+                self.staged[table.name, part] = self.tables.stage(
+                    clean.distinct_rows(both, table),
+                    table,
+                    attempt=f"tables/{part.number}",
+                    month_bytes=month_bytes // part.of,
+                )
+            staged = [self.staged[table.name, part] for part in self._parts(table)]
+            rewrite = Rewrite(joined(table, staged), known)
             rewrite = rewrite.of(rewrite.gaining)
             self.rewrites[table.name] = self._removed(parsed, table, rewrite)
-            stage.rows = staged.rows
+            stage.rows = rewrite.staged.rows
 
     def _month_bytes(self, parsed: Parsed, known: Sequence[LiveFile]) -> int:
         """About what a month of a table takes, if the engine does not share it out by itself."""
@@ -531,28 +555,33 @@ class Run:
         with self.reporter.stage("write users") as stage:
             stage.rows = self._replace(USERS, self._latest_users())
 
-    def _latest_users(self) -> DataFrame:
+    def _latest_users(self) -> Iterator[DataFrame]:
         known = self._known(USER_UPDATES.name).files(USERS.name)
         parsed = self.parsed[USER_UPDATES.name]
-        if not known or not self._are_few(parsed, of=known):
-            return users.latest(self._after(USER_UPDATES))
-        return users.renewed(self.tables.live(USERS, known), self._events(parsed))
+        if known and self._are_few(parsed, of=known):
+            yield users.renewed(self.tables.live(USERS, known), self._events(parsed))
+        else:
+            for part in self._parts(USER_UPDATES):
+                yield users.latest(self._after(USER_UPDATES, part))
 
     def _page_views(self) -> None:
         self._stage_distinct(PAGE_VIEWS)
         if not (self._changes(PAGE_VIEWS) or self._changes(USERS)):
             return
         with self.reporter.stage("write user_page_views") as stage:
-            people = self._after(USERS)
-            touched = self._touched_users()
-            if touched is None:
-                viewed = page_views.by_user_and_url(self._after(PAGE_VIEWS), people)
-            else:
-                before = self.lake.manifest.files(USER_PAGE_VIEWS.name)
-                viewed = page_views.renewed(
-                    self.tables.live(USER_PAGE_VIEWS, before), self._added_views(), people, touched
-                )
-            stage.rows = self._replace(USER_PAGE_VIEWS, viewed)
+            stage.rows = self._replace(USER_PAGE_VIEWS, self._viewed())
+
+    def _viewed(self) -> Iterator[DataFrame]:
+        people = self._after(USERS)
+        touched = self._touched_users()
+        if touched is not None:
+            live = self.lake.manifest.files(USER_PAGE_VIEWS.name)
+            before = self.tables.live(USER_PAGE_VIEWS, live)
+            yield page_views.renewed(before, self._added_views(), people, touched)
+        else:
+            for part in self._parts(PAGE_VIEWS):
+                views = self._after(PAGE_VIEWS, part)
+                yield page_views.by_user_and_url(views, part.within(people))
 
     def _touched_users(self) -> DataFrame | None:
         """The users of the new rows; None if so many are new that all users are done anew."""
@@ -598,7 +627,7 @@ class Run:
                 json.loads(remembered) if remembered else None,
                 Path(scratch),
             )
-            stage.rows = self._replace(PAGE_RECOMMENDATIONS, result.table)
+            stage.rows = self._replace(PAGE_RECOMMENDATIONS, [result.table])
         for warning in result.report.get("warnings", []):
             self.reporter.warn(warning)
         self.recommendation = result.report
@@ -676,12 +705,17 @@ class Run:
         rewrite = self.rewrites.get(table.name)
         return rewrite is not None and bool(rewrite.staged.files or rewrite.removed)
 
-    def _after(self, table: Table) -> DataFrame:
-        """A table as it will be after this run."""
+    def _after(self, table: Table, part: Part = ALL) -> DataFrame:
+        """A table as it will be after this run; `part`: of those that it was staged in."""
         rewrite = self.rewrites.get(table.name, Rewrite(Staged(table, ()), []))
         gone = {file.path for file in rewrite.removed}
         live = [f.path for f in self.lake.manifest.files(table.name) if f.path not in gone]
-        return self.tables.read(table.schema, live + [path for path, _ in rewrite.staged.files])
+        staged = [path for path, _ in rewrite.staged.files]
+        if part == ALL:
+            return self.tables.read(table.schema, live + staged)
+        theirs = {path for path, _ in self.staged[table.name, part].files}
+        new = self.tables.read(table.schema, [path for path in staged if path in theirs])
+        return new.unionByName(part.within(self.tables.read(table.schema, live)))
 
     def _has_news(self) -> bool:
         """Whether a row came in, or is refused for another reason than before."""
@@ -690,8 +724,15 @@ class Run:
             parsed.reasons_by_file != parsed.work.refused for parsed in self.parsed.values()
         )
 
-    def _replace(self, table: Table, new: DataFrame) -> int:
-        staged = self.tables.stage(new, table)
+    def _replace(self, table: Table, parts: Iterable[DataFrame]) -> int:
+        """Put other rows in the place of all; how many they are."""
+        staged = joined(
+            table,
+            [
+                self.tables.stage(rows, table, attempt=f"tables/{number}")
+                for number, rows in enumerate(parts)
+            ],
+        )
         self.rewrites[table.name] = Rewrite(staged, self.lake.manifest.files(table.name))
         return staged.rows
 

@@ -137,8 +137,8 @@ def options(
 
     `tasks`: so many partitions of about the same size, 0 for one of every `split_bytes`; for an
     engine that reads all of them at once. `lake`: the lake's root, for files that were replayed.
-    `into`: a folder of the lake and a number of buckets; the readers put the clickstream's events
-    into these buckets themselves, and yield all else.
+    `into`: a folder of the lake and a number of buckets; the readers put the events into these
+    buckets themselves, and yield all else.
     """
     return {
         "source": source,
@@ -202,7 +202,8 @@ class LogReader(DataSourceReader):
         with ExitStack() as stack:
             landing = None
             if self.into:
-                landing = Landing(stack, open_storage(self.lake), *self.into, task=number)
+                source = rows.SOURCES[self.source]
+                landing = Landing(stack, open_storage(self.lake), source, *self.into, task=number)
             for split in splits:
                 yield from self._read_split(split, landing)
             if landing:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
@@ -44,6 +45,11 @@ class Staged:
         return Staged(self.table, tuple(pair for pair in self.files if pair[1].month in wanted))
 
 
+def joined(table: Table, parts: Iterable[Staged]) -> Staged:
+    """A table that was staged in parts."""
+    return Staged(table, tuple(pair for part in parts for pair in part.files))
+
+
 class Tables:
     """Reads and writes Parquet for one run; a month's files are of about `target_bytes` each."""
 
@@ -54,6 +60,7 @@ class Tables:
         self.storage = storage
         self.run_id = run_id
         self.target_bytes = target_bytes
+        self._numbers = count()
 
     def read(self, schema: pa.Schema, paths: Sequence[str]) -> DataFrame:
         """The rows of Parquet files; none if there are no files."""
@@ -113,11 +120,11 @@ class Tables:
         with ThreadPoolExecutor(THREADS) as pool:
             footers = list(pool.map(lambda info: read_footer(self.storage, info), infos))
         files = []
-        for number, (info, footer) in enumerate(zip(infos, footers, strict=True)):
+        for info, footer in zip(infos, footers, strict=True):
             if footer.num_rows:
                 values = partition_values(info.path)
                 folder = "/".join(f"{name}={values[name]}" for name in table.partitions)
-                name = f"{self.run_id}-{number:05d}.parquet"
+                name = f"{self.run_id}-{next(self._numbers):05d}.parquet"
                 live = "/".join(part for part in (table.name, folder, name) if part)
                 file = LiveFile(live, footer.num_rows, info.size)
                 audit_file(table, file, footer)

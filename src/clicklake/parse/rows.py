@@ -31,12 +31,16 @@ TimeRange = tuple[int, int]
 
 @dataclass(frozen=True)
 class Source:
-    """How a source is read: its format, its rows' schema, and the check of its fields."""
+    """How a source is read: its format, its rows' schema, and the check of its fields.
+
+    `person`: the column that says whose row it is.
+    """
 
     name: str
     format: Literal["csv", "jsonl"]
     schema: pa.Schema
     check: Callable[[Columns, TimeRange], tuple[Values, Checks]]
+    person: str
     layout: csv.Layout | None = None  # None: the file's header has it
     names: tuple[str, ...] = ()  # the columns that a header must have
 
@@ -211,9 +215,17 @@ SOURCES = {
             "csv",
             _nullable(USER_UPDATES.schema),
             _user_updates,
+            "user_id",
             layout=USER_UPDATES_LAYOUT,
         ),
-        Source(PAGE_VIEWS.name, "jsonl", _nullable(PAGE_VIEWS.schema), _page_views),
-        Source(CLICKSTREAM.name, "csv", CLICKS, _clickstream, names=CLICKSTREAM.key),
+        Source(PAGE_VIEWS.name, "jsonl", _nullable(PAGE_VIEWS.schema), _page_views, "user_id"),
+        Source(
+            CLICKSTREAM.name,
+            "csv",
+            CLICKS,
+            _clickstream,
+            "anonymous_user_id",
+            names=CLICKSTREAM.key,
+        ),
     )
 }
