@@ -74,7 +74,8 @@ MEMORY_MB = 1024  # for a question to the lake, beside the engine
 RECOMMENDER = f"{OURS}/recommender.json"  # the choice of a model, for later runs
 
 _FEW_NEW = 0.1  # new rows for each row of a table, up to which the others' results are kept
-_BUCKET_BYTES = 512 << 20  # of text, whose rows are made distinct and counted at once
+_BUCKET_BYTES = 64 << 20  # of text, whose rows are put into a bucket of users
+_BUCKETS = 64  # of users, at most
 _PACKED = 4  # bytes of text in a byte of the lake's tables, about
 
 
@@ -264,9 +265,18 @@ class Parsed:
     summaries: list[SplitSummary]
     landed: buckets.Buckets  # of the clickstream, by visitor; of the others, all in `NONE`
 
+    def paths_of(self, part: Part) -> list[str]:
+        """The files with a part's rows, of as many parts as divide the number of buckets."""
+        return [
+            info.path
+            for number, infos in self.landed.items()
+            for info in infos
+            if part == ALL or (number != buckets.NONE and number % part.of == part.number)
+        ]
+
     @property
-    def paths(self) -> list[str]:
-        return [info.path for infos in self.landed.values() for info in infos]
+    def bytes(self) -> int:
+        return sum(info.size for infos in self.landed.values() for info in infos)
 
     @property
     def months(self) -> set[Month]:
@@ -410,7 +420,7 @@ class Run:
         if work.source == CLICKSTREAM.name:
             return self._shares.buckets
         text = sum(sources.text_bytes(info.path, info.size) for info in work.read)
-        return max(1, text // _BUCKET_BYTES)
+        return _power_of_two(min(text // _BUCKET_BYTES, _BUCKETS))
 
     @cached_property
     def _shares(self) -> buckets.Shares:
@@ -483,8 +493,7 @@ class Run:
     def _events(self, parsed: Parsed, part: Part = ALL) -> DataFrame:
         """The parsed rows of a source, quarantined ones and summaries left out."""
         schema = sources.landing_schema(parsed.work.source)
-        theirs = [info.path for info in parsed.landed.get(part.number, ())]
-        landing = self.tables.read(schema, parsed.paths if part == ALL else theirs)
+        landing = self.tables.read(schema, parsed.paths_of(part))
         is_event = F.col("_reason").isNull() & F.col("_summary").isNull()
         return landing.where(is_event).select(*rows.SOURCES[parsed.work.source].schema.names)
 
@@ -510,12 +519,22 @@ class Run:
         return rewrite
 
     def _parts(self, table: Table) -> list[Part]:
-        """A source's users in parts, as its readers have put them into buckets."""
-        work = self._work(table.name)
-        if work is None or not work.read or self._shares.exchange:
+        """A source's users in parts that are done one after the other, each in less memory.
+
+        A month gets a file of each: they are no more than `Tables` lets stand.
+        """
+        parsed = self.parsed.get(table.name)
+        if parsed is None or self._shares.exchange:
             return [ALL]
-        count = self._buckets(work)
+        files = 4 * max(1, self._month_bytes(parsed) // self.tables.target_bytes)
+        count = min(_power_of_two(files), self._buckets(parsed.work))
         return [Part(number, count) for number in range(count)]
+
+    def _month_bytes(self, parsed: Parsed) -> int:
+        """About what a month of a source's table takes that has new rows."""
+        table = TABLES[parsed.work.source]
+        known = self._known(table.name).files(table.name, parsed.months)
+        return (parsed.bytes + sum(file.bytes for file in known)) // max(1, len(parsed.months))
 
     def _stage_distinct(self, table: Table) -> None:
         """A table of distinct rows: the months that have new rows, computed anew."""
@@ -525,7 +544,7 @@ class Run:
         with self.reporter.stage(f"write {table.name}") as stage:
             known = self._known(table.name).files(table.name, parsed.months)
             live = self.tables.live(table, known)
-            month_bytes = self._month_bytes(parsed, known)
+            month_bytes = 0 if self._shares.exchange else self._month_bytes(parsed)
             for part in self._parts(table):
                 new = self._events(parsed, part)
                 both = new.unionByName(part.within(live)) if known else new
@@ -540,13 +559,6 @@ class Run:
             rewrite = rewrite.of(rewrite.gaining)
             self.rewrites[table.name] = self._removed(parsed, table, rewrite)
             stage.rows = rewrite.staged.rows
-
-    def _month_bytes(self, parsed: Parsed, known: Sequence[LiveFile]) -> int:
-        """About what a month of a table takes, if the engine does not share it out by itself."""
-        if self.engine.name != "sail" or not parsed.months:
-            return 0
-        landed = sum(info.size for infos in parsed.landed.values() for info in infos)
-        return (landed + sum(file.bytes for file in known)) // len(parsed.months)
 
     def _user_updates(self) -> None:
         self._stage_distinct(USER_UPDATES)
@@ -830,6 +842,11 @@ class Run:
             "rebuilt": [work.source for work in self.works if work.rebuild],
             "vanished": {work.source: list(work.vanished) for work in self.works if work.vanished},
         }
+
+
+def _power_of_two(number: int) -> int:
+    """The greatest one that is not more, or 1."""
+    return 1 << max(0, number.bit_length() - 1)
 
 
 def _is_replay(work: Work) -> bool:
