@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,15 @@ def test_no_more_than_the_machine_has() -> None:
     import psutil
 
     assert 0 < engine._machine_memory_mb() <= psutil.virtual_memory().total >> 20
+
+
+def test_many_files_may_be_open() -> None:
+    """Buckets are: the usual limit of a login shell is lower than that of the system."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        engine._allow_open_files()
+        wanted = 1 << 16 if hard == resource.RLIM_INFINITY else min(hard, 1 << 16)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (wanted, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

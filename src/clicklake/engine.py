@@ -9,10 +9,12 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import resource
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _MEMORY_SHARE = 0.5
 _LEAST_MB = 1024
 _WORK_SHARE = 8
+_FILES = 1 << 16
 _GROUPS = Path("/sys/fs/cgroup")
 
 # A server other than AWS's own checks the region of a signature as well; s3a would guess one.
@@ -111,6 +114,7 @@ def use_keys(aws: Aws) -> None:
 def _start_sail(memory_mb: int) -> Engine:
     for name, value in _sail_settings(memory_mb << 20).items():
         os.environ.setdefault(name, value)
+    _allow_open_files()
     import pyarrow as pa
     from pysail.spark import SparkConnectServer
     from pyspark.sql import SparkSession
@@ -129,6 +133,15 @@ def _start_sail(memory_mb: int) -> Engine:
         server.stop()
 
     return Engine("sail", session, stop, os.cpu_count() or 1)
+
+
+def _allow_open_files() -> None:
+    """As many as the system lets a process have: each reader has one open for every bucket."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # some systems allow fewer than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _sail_settings(memory: int) -> dict[str, str]:
