@@ -36,7 +36,7 @@ NONE = -1  # the bucket of rows that are no events
 _ROWS = 500_000  # of a bucket, about
 _ROW_BYTES = 100  # of a line of the log, about
 _AT_ONCE = 1 << 20  # rows that a reader keeps until it writes them
-_TEXTS_AT_ONCE = 1 << 26  # bytes of distinct texts that it keeps
+_TEXTS_AT_ONCE = 1 << 25  # bytes of distinct texts that it keeps
 _OPEN = 32  # files at once, up to which a bucket has no more than `_ROWS`
 
 # For Sail: each open file has a group of rows in memory.
@@ -129,6 +129,7 @@ class Landing:
         texts = [field.name for field in source.schema if pa.types.is_string(field.type)]
         self.interners = {name: Interner() for name in texts}
         self._events: list[pa.RecordBatch] = []
+        self._rows = 0
         self._writers: dict[int, pq.ParquetWriter] = {}
         self._stack = stack
         self._storage = storage
@@ -142,9 +143,9 @@ class Landing:
         if self._events and self._events[0].schema != events.schema:
             self.flush()
         self._events.append(events)
-        rows = sum(batch.num_rows for batch in self._events)
+        self._rows += events.num_rows
         size = sum(interner.size for interner in self.interners.values())
-        if rows >= _AT_ONCE or size >= _TEXTS_AT_ONCE:
+        if self._rows >= _AT_ONCE or size >= _TEXTS_AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
@@ -171,6 +172,7 @@ class Landing:
             # Not after plain texts: codes may be on their way to `add`.
             self.interners.update({name: Interner() for name in self.interners})
         self._events.clear()
+        self._rows = 0
 
     def _numbers(self, events: pa.Table, texts: dict[str, Texts]) -> np.ndarray:
         """Each event's bucket."""

@@ -4,6 +4,7 @@ The data source `clicklake_logs` yields one row per event (`parse.rows.SOURCES[.
 besides them, with all event columns null, one row per quarantined record (`_file`, `_start`,
 `_line`, `_reason`, `_raw`) and one per split with what was counted in it (`_summary`, JSON).
 `_line` counts from 1 at the split's start; `line_bases` turns it into a line of the file.
+Where it is told to (`into`), it puts the events into buckets itself and yields the others alone.
 """
 
 from __future__ import annotations
