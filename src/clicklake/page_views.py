@@ -41,4 +41,5 @@ def _counted(counts: DataFrame, users: DataFrame) -> DataFrame:
     )
     emails = users.select("user_id", "email")
     # As above; users are fewer than what they have viewed.
-    return emails.join(total, on="user_id", how="right").select(*USER_PAGE_VIEWS.columns)
+    named = emails.join(total, on="user_id", how="right").select(*USER_PAGE_VIEWS.columns)
+    return named.sortWithinPartitions("user_id")
