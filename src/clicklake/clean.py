@@ -18,6 +18,15 @@ def distinct_rows(rows: DataFrame, table: Table) -> DataFrame:
     return rows.select(*table.columns).dropDuplicates()
 
 
+def apart(rows: DataFrame, touched: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """The rows of users who are `touched` (user_id, each once), and those of all others."""
+    marked = touched.select("user_id", F.lit(True).alias("_touched"))
+    # Sail holds the left side of a join in memory: here the few.
+    rows = marked.join(rows, on="user_id", how="right")
+    is_touched = F.col("_touched").isNotNull()
+    return rows.where(is_touched).drop("_touched"), rows.where(~is_touched).drop("_touched")
+
+
 def added(new: DataFrame, known: DataFrame, table: Table) -> DataFrame:
     """The distinct new rows that are not known, of a table whose key is all of its columns."""
     # Sail holds the left side of a join in memory: here the new rows.

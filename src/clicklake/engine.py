@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 _MEMORY_SHARE = 0.5
 _LEAST_MB = 1024
 _WORK_SHARE = 8
-_FILES = 1 << 16
 _GROUPS = Path("/sys/fs/cgroup")
+
+_FILES = 1 << 16  # open at once, of as many as the system allows
 
 # A server other than AWS's own checks the region of a signature as well; s3a would guess one.
 _DEFAULT_REGION = "us-east-1"

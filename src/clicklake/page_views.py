@@ -5,7 +5,10 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from clicklake.clean import apart
 from clicklake.schemas import USER_PAGE_VIEWS
+
+_COUNTS = ("user_id", "url", "count", "last_viewed")
 
 
 def by_user_and_url(page_views: DataFrame, users: DataFrame) -> DataFrame:
@@ -18,15 +21,9 @@ def renewed(before: DataFrame, added: DataFrame, users: DataFrame, touched: Data
 
     `touched`: user_id of all who have some or whose e-mail may be another, each once.
     """
-    # Sail holds the left side of a join in memory: here the few.
-    marked = touched.select("user_id", F.lit(True).alias("_touched"))
-    before = marked.join(before, on="user_id", how="right")
-    kept = before.where(F.col("_touched").isNull()).select(*USER_PAGE_VIEWS.columns)
-    theirs = before.where(F.col("_touched")).select(*_COUNTS)
-    return kept.unionByName(_counted(theirs.unionByName(_single(added)), users))
-
-
-_COUNTS = ("user_id", "url", "count", "last_viewed")
+    theirs, kept = apart(before, touched)
+    counts = theirs.select(*_COUNTS).unionByName(_single(added))
+    return kept.select(*USER_PAGE_VIEWS.columns).unionByName(_counted(counts, users))
 
 
 def _single(page_views: DataFrame) -> DataFrame:
@@ -40,6 +37,6 @@ def _counted(counts: DataFrame, users: DataFrame) -> DataFrame:
         F.sum("count").alias("count"), F.max("last_viewed").alias("last_viewed")
     )
     emails = users.select("user_id", "email")
-    # As above; users are fewer than what they have viewed.
+    # Sail holds the left side of a join in memory: users are fewer than what they have viewed.
     named = emails.join(total, on="user_id", how="right").select(*USER_PAGE_VIEWS.columns)
     return named.sortWithinPartitions("user_id")

@@ -263,7 +263,7 @@ class Parsed:
 
     work: Work
     summaries: list[SplitSummary]
-    landed: buckets.Buckets  # of the clickstream, by visitor; of the others, all in `NONE`
+    landed: buckets.Buckets  # events by person, all else in `NONE`; see `Run._land`
 
     def paths_of(self, part: Part) -> list[str]:
         """The files with a part's rows, of as many parts as divide the number of buckets."""
@@ -543,22 +543,23 @@ class Run:
             return
         with self.reporter.stage(f"write {table.name}") as stage:
             known = self._known(table.name).files(table.name, parsed.months)
-            live = self.tables.live(table, known)
             month_bytes = 0 if self._shares.exchange else self._month_bytes(parsed)
-            for part in self._parts(table):
-                new = self._events(parsed, part)
-                both = new.unionByName(part.within(live)) if known else new
+            parts = self._parts(table)
+            for part in parts:
+                events = self._events(parsed, part)
+                if known:
+                    events = events.unionByName(part.within(self.tables.live(table, known)))
                 self.staged[table.name, part] = self.tables.stage(
-                    clean.distinct_rows(both, table),
+                    clean.distinct_rows(events, table),
                     table,
                     attempt=f"tables/{part.number}",
                     month_bytes=month_bytes // part.of,
                 )
-            staged = [self.staged[table.name, part] for part in self._parts(table)]
-            rewrite = Rewrite(joined(table, staged), known)
+            staged = joined(table, [self.staged[table.name, part] for part in parts])
+            rewrite = Rewrite(staged, known)
             rewrite = rewrite.of(rewrite.gaining)
             self.rewrites[table.name] = self._removed(parsed, table, rewrite)
-            stage.rows = rewrite.staged.rows
+            stage.rows = staged.rows
 
     def _user_updates(self) -> None:
         self._stage_distinct(USER_UPDATES)
@@ -727,6 +728,8 @@ class Run:
             return self.tables.read(table.schema, live + staged)
         theirs = {path for path, _ in self.staged[table.name, part].files}
         new = self.tables.read(table.schema, [path for path in staged if path in theirs])
+        if not live:
+            return new
         return new.unionByName(part.within(self.tables.read(table.schema, live)))
 
     def _has_news(self) -> bool:

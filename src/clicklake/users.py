@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from clicklake.clean import apart
 from clicklake.schemas import USERS
 
 
@@ -19,12 +20,9 @@ def latest(user_updates: DataFrame) -> DataFrame:
 
 def renewed(before: DataFrame, added: DataFrame) -> DataFrame:
     """`users` as it was before, with the user_updates that were `added` since."""
-    touched = added.select("user_id", F.lit(True).alias("_touched")).distinct()
-    # Sail holds the left side of a join in memory: here the few.
-    before = touched.join(before, on="user_id", how="right")
-    kept = before.where(F.col("_touched").isNull()).select(*USERS.columns)
-    theirs = before.where(F.col("_touched")).select(*USERS.columns)
-    return kept.unionByName(_latest(theirs.unionByName(_states(added))))
+    theirs, kept = apart(before, added.select("user_id").distinct())
+    renewed = _latest(theirs.unionByName(_states(added)))
+    return kept.select(*USERS.columns).unionByName(renewed)
 
 
 def _states(user_updates: DataFrame) -> DataFrame:
