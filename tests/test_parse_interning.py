@@ -89,3 +89,18 @@ def test_the_scanner_is_there_where_much_is_read(monkeypatch: pytest.MonkeyPatch
     assert texts.kernels() is None
     texts.expect(1)
     assert texts.kernels() is kernels
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 16, 17, 25, 40])
+def test_texts_of_one_hash_are_compared_to_the_last_byte(size: int) -> None:
+    """Texts with the same hash are rare: the comparison that tells them apart, by itself."""
+    word = bytes(65 + at % 26 for at in range(size))
+    data = np.frombuffer(b"x" + word + b"yyyyyyyy", np.uint8)
+
+    def is_text(other: bytes) -> bool:
+        texts = np.frombuffer(b"zzz" + other + b"yyyyyyyy", np.uint8)
+        return bool(kernels._is_text(data, 1, 1 + size, texts, 3, 3 + len(other)))
+
+    assert is_text(word)
+    assert not is_text(word + b"y")
+    assert not any(is_text(word[:at] + b"*" + word[at + 1 :]) for at in range(size))
