@@ -38,7 +38,7 @@ test-all: test  ## everything that runs on this machine
 SEED ?= 1
 COUNT ?= 200
 torture: .venv/dev  ## kill, starve, confuse and attack the job for an hour or two (SEED=, COUNT=)
-	TORTURE_SEED=$(SEED) TORTURE_COUNT=$(COUNT) $(BIN)/python -m pytest -s tests/torture tests/test_parse_fuzz.py
+	TORTURE_SEED=$(SEED) TORTURE_COUNT=$(COUNT) $(BIN)/python -m pytest -s tests/torture tests/parse/test_fuzz.py
 
 bench: .venv/dev  ## measure the job beside DuckDB and Polars (bench/README.md has more)
 	$(BIN)/python bench/run.py

@@ -51,9 +51,9 @@ def _is_sound(line: bytes, source: str) -> bool:
 
 def first_row(given: argparse.Namespace) -> None:
     """From nothing to one row of a log."""
-    from clicklake import engine
+    from clicklake import engines
 
-    running = engine.start(given.engine)
+    running = engines.start(given.engine)
     rows = _ours(running, given.input, "clickstream", first_only=True).limit(1).collect()
     assert len(rows) == 1
     running.stop()
@@ -63,9 +63,9 @@ def read(given: argparse.Namespace) -> None:
     """Read the uncompressed files of a source, every column; the seconds of the second time."""
     from pyspark.sql import functions as F
 
-    from clicklake import engine
+    from clicklake import engines
 
-    running = engine.start(given.engine)
+    running = engines.start(given.engine)
     reader = _ours if given.reader == "ours" else _engines_own
     seconds = 0.0
     for _ in range(2):
@@ -79,7 +79,7 @@ def read(given: argparse.Namespace) -> None:
 
 
 def _ours(running, logs: Path, source: str, *, first_only: bool = False):
-    from clicklake import sources
+    from clicklake.logs import sources
     from clicklake.storage import open_storage
 
     running.session.dataSource.register(sources.LogSource)
@@ -112,7 +112,8 @@ def _engines_own(running, logs: Path, source: str):
 
 def spark_defaults(given: argparse.Namespace) -> None:
     """The job on Spark with Spark's own settings, but for what it cannot do without."""
-    from clicklake import cli, engine
+    from clicklake import engines
+    from clicklake.cli import main as cli
 
     kept = (
         "spark.master",
@@ -122,8 +123,8 @@ def spark_defaults(given: argparse.Namespace) -> None:
         "spark.sql.session.timeZone",
         "spark.sql.parquet.outputTimestampType",
     )
-    ours = engine._spark_settings
-    engine._spark_settings = lambda *arguments: {
+    ours = engines._spark_settings
+    engines._spark_settings = lambda *arguments: {
         name: value for name, value in ours(*arguments).items() if name.startswith(kept)
     }
     sys.exit(cli.main(["--engine", "spark", *given.rest]))

@@ -9,26 +9,26 @@ from typing import Any
 
 import pytest
 
-from clicklake import config, engine
+from clicklake import config, engines
 
 
 @pytest.fixture(scope="session")
-def sail() -> Iterator[engine.Engine]:
-    running = engine.start("sail", memory_mb=2048)
+def sail() -> Iterator[engines.Engine]:
+    running = engines.start("sail", memory_mb=2048)
     yield running
     running.stop()
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[engine.Engine]:
-    running = engine.start("spark")
+def spark() -> Iterator[engines.Engine]:
+    running = engines.start("spark")
     yield running
     running.stop()
 
 
 @pytest.fixture(scope="session")
 def sample_lake(
-    sail: engine.Engine, tmp_path_factory: pytest.TempPathFactory
+    sail: engines.Engine, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any]]:
     """A lake of the sample data, not to be changed, and the metrics of its run."""
     import lakes

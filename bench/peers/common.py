@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 FOLDERS = {"user_updates": "UserUpdates", "page_views": "PageViews", "clickstream": "Clickstream"}
-CRAWLERS = Path(__file__).resolve().parents[2] / "src" / "clicklake" / "crawlers.txt"
+CRAWLERS = Path(__file__).resolve().parents[2] / "src" / "clicklake" / "rules" / "crawlers.txt"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from clicklake import engine
+from clicklake import engines
 from clicklake.config import Recommend
 from clicklake.recommend import recommend
 from clicklake.schemas import PAGE_RECOMMENDATIONS
@@ -43,7 +43,7 @@ def main() -> None:
     settings = Recommend(
         model=given.model, max_fit_pairs=given.max_fit_pairs, tune_seconds=given.tune_seconds
     )
-    running = engine.start(given.engine, memory_mb=given.memory_mb)
+    running = engines.start(given.engine, memory_mb=given.memory_mb)
     try:
         print(json.dumps(measured(running, given.file, settings, given.partitions), indent=1))
     finally:
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def measured(
-    running: engine.Engine, file: Path, settings: Recommend, partitions: int | None
+    running: engines.Engine, file: Path, settings: Recommend, partitions: int | None
 ) -> dict[str, Any]:
     views = user_page_views(running.session.read.parquet(str(file.resolve())))
     if partitions:

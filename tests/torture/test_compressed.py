@@ -14,8 +14,8 @@ import zstandard
 
 import parser_memory
 import places
-from conftest import FULL, Scene, share
-from test_parse_fuzz import read
+from fuzz import read
+from scene import FULL, Scene, share
 
 LINES = b"".join(
     json.dumps(

@@ -14,9 +14,8 @@ import places
 import servers
 from clicklake.errors import InputError
 from clicklake.storage import S3Storage
-from conftest import FULL, Scene, full_only, share
 from proxy import FAULTS
-from test_starts import _commits
+from scene import FULL, Scene, full_only, share
 
 
 def _settled(scene: Scene, lake: places.Place, told: Counter[str]) -> None:
@@ -26,7 +25,7 @@ def _settled(scene: Scene, lake: places.Place, told: Counter[str]) -> None:
     assert state in (scene.before_state, scene.after)
     told["right" if state == scene.after else "as it was"] += 1
     scene.heals(lake)
-    assert len(_commits(lake)) == 2  # neither repeated nor forgotten
+    assert len(places.commits(lake)) == 2  # neither repeated nor forgotten
     lake.delete()
 
 
@@ -108,7 +107,7 @@ def test_the_answer_of_the_commit_is_lost(s3: Scene, fault: str) -> None:
     result = s3.run(lake)
     assert s3.proxy.faults == {fault: 1}
     assert result.code == 0, result.err
-    assert len(_commits(lake)) == 2
+    assert len(places.commits(lake)) == 2
     _settled(s3, lake, told)
 
 

@@ -8,10 +8,10 @@ from random import Random
 
 import hostile
 import oracle
-from clicklake.engine import Engine
-from conftest import share
-from test_job_oracle import check
-from test_parse_fuzz import mutated
+from against_oracle import check
+from clicklake.engines import Engine
+from fuzz import mutated
+from scene import share
 
 
 def _file(rng: Random, source: str) -> bytes:

@@ -12,8 +12,8 @@ from random import Random
 import pytest
 
 import places
-from conftest import Scene, full_only, needs_shim, share
 from forge import Result
+from scene import Scene, full_only, needs_shim, share
 
 
 def _crash(scene: Scene, lake: places.Place, at: int) -> None:

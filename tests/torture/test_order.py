@@ -13,8 +13,8 @@ import pytest
 
 import hostile
 import places
-from conftest import FULL, SEED, Scene, share
 from forge import ROOT
+from scene import FULL, SEED, Scene, share
 
 ZONES = ("UTC", "America/St_Johns", "Asia/Kathmandu", "Pacific/Kiritimati")
 LANGUAGES = ("C", "C.UTF-8")

@@ -11,10 +11,10 @@ import pytest
 from pyarrow import fs
 
 import places
+from clicklake.ask.reading import open_lake
 from clicklake.lake import snapshot
-from clicklake.reading import open_lake
 from clicklake.storage import open_storage
-from conftest import Scene, full_only, needs_shim, share
+from scene import Scene, full_only, needs_shim, share
 
 
 def _sizes(state: places.State) -> dict[str, int]:

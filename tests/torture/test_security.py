@@ -18,9 +18,9 @@ import hostile
 import lakes
 import oracle
 import places
-from conftest import FULL, Scene
+from days import AS_OF
 from forge import ROOT
-from test_incremental import AS_OF
+from scene import FULL, Scene
 
 NAMES = (
     *("..%2f..%2fescape", "%2e%2e", "...", "a'b", 'a"b', "a\nb", "a\rb", "a\\b", "a;b", "a b", "~"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections import Counter
@@ -11,22 +10,10 @@ from random import Random
 import pytest
 
 import places
-from conftest import FULL, Scene, full_only, share
 from forge import Run
+from scene import FULL, Scene, full_only, share
 
 HELD = 5
-
-
-def _commits(lake: places.Place) -> list[str]:
-    """The runs that the lake's log has, oldest first."""
-    selector = places.fs.FileSelector(f"{lake.base}/_clicklake/log")
-    names = sorted(info.path for info in lake.fs.get_file_info(selector))
-    entries = []
-    for name in names:
-        if name.endswith(".json"):
-            with lake.fs.open_input_stream(name) as stream:
-                entries.append(json.loads(stream.read()))
-    return [entry["run_id"] for entry in entries if "run_id" in entry]
 
 
 def _start_together(scene: Scene, lake: places.Place, count: int, **how: object) -> None:
@@ -38,7 +25,7 @@ def _start_together(scene: Scene, lake: places.Place, count: int, **how: object)
     assert all("is writing this lake" in r.err for r in results if r.code == HELD)
     assert places.by_manifest(lake) == scene.after
     assert places.strays(lake) == []
-    assert len(_commits(lake)) == 2  # the scene's first, and one
+    assert len(places.commits(lake)) == 2  # the scene's first, and one
     print(f"{count} starts, exits {codes}")
 
 
@@ -107,7 +94,7 @@ def test_a_lease_of_a_live_slow_process_is_never_taken(s3: Scene) -> None:
         refused += 1
     assert refused >= (3 if FULL else 1)
     assert places.by_manifest(lake) == s3.after
-    assert len(_commits(lake)) == 2
+    assert len(places.commits(lake)) == 2
 
 
 def _paths(lake: places.Place) -> list[str]:
@@ -122,10 +109,10 @@ def _overtaken(scene: Scene, lake: places.Place, asleep: Run) -> str:
     other = scene.run(lake, ttl=1.5)
     assert other.code == 0, other.err
     assert places.by_manifest(lake) == scene.after
-    commits = _commits(lake)
+    commits = places.commits(lake)
     asleep.signal(signal.SIGCONT)
     woken = asleep.wait()
-    assert _commits(lake) == commits
+    assert places.commits(lake) == commits
     assert len(commits) == 2
     assert places.by_manifest(lake) == scene.after
     scene.heals(lake)

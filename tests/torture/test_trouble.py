@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 import places
-from conftest import Scene, needs_shim, share
+from scene import Scene, needs_shim, share
 
 NOBODY = 65534
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount or to change users")

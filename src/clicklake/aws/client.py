@@ -19,13 +19,7 @@ from botocore import exceptions as botocore_errors
 
 from clicklake import __version__
 from clicklake.config import Config
-from clicklake.errors import (
-    AccessError,
-    CapacityError,
-    ClicklakeError,
-    ConfigError,
-    ConflictError,
-)
+from clicklake.errors import AccessError, CapacityError, ClicklakeError, ConfigError, ConflictError
 
 PROPAGATION_TRIES = 12
 PROPAGATION_SECONDS = 5

@@ -9,14 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clicklake.parse.blocks import MAX_RECORD, Block
-from clicklake.parse.records import (
-    TOO_LONG,
-    Plain,
-    Records,
-    columns,
-    is_blank,
-    structural_fault,
-)
+from clicklake.parse.records import TOO_LONG, Plain, Records, columns, is_blank, structural_fault
 
 _FIELD_END = re.compile(rb"[,\n]")
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from clicklake.config import Config
 from clicklake.errors import ClicklakeError
+from clicklake.lake.sql import Snapshot
 from clicklake.publish import csv, database, tables
-from clicklake.sql import Snapshot
 
 __all__ = ["publish"]
 

@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clicklake.config import Config, Csv
+from clicklake.lake.sql import Snapshot
 from clicklake.publish.tables import lake_batches
 from clicklake.schemas import PAGE_RECOMMENDATIONS, USER_PAGE_VIEWS, Table
-from clicklake.sql import Snapshot
 from clicklake.storage import Storage, is_s3, join, open_storage
 
 TABLES = (USER_PAGE_VIEWS, PAGE_RECOMMENDATIONS)

@@ -14,9 +14,9 @@ import duckdb
 from adbc_driver_duckdb import dbapi
 
 from clicklake.errors import ConfigError
+from clicklake.lake.sql import DUCKDB_TYPES
 from clicklake.publish.files import replace_file
 from clicklake.publish.tables import MARK, MEMORY_MB, Feed, Outcome, Publication, as_reader
-from clicklake.sql import DUCKDB_TYPES
 
 
 def publish(path: Path, publication: Publication) -> Outcome | None:

@@ -22,15 +22,7 @@ import pyarrow.compute as pc
 from adbc_driver_postgresql import dbapi
 
 from clicklake.errors import ConfigError
-from clicklake.publish.tables import (
-    MARK,
-    NAMES,
-    PUBLICATION,
-    Batches,
-    Feed,
-    Outcome,
-    Publication,
-)
+from clicklake.publish.tables import MARK, NAMES, PUBLICATION, Batches, Feed, Outcome, Publication
 
 # Text is compared by its bytes: sorting is fast, and an index serves `like 'prefix%'` too.
 _TYPES = {

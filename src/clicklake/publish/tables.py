@@ -12,11 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from clicklake import schemas, sql
+from clicklake import schemas
 from clicklake.errors import ClicklakeError
 from clicklake.lake import RUNS as RUNS_FOLDER
+from clicklake.lake import sql
+from clicklake.lake.sql import Snapshot
 from clicklake.schemas import TIMESTAMP, Table
-from clicklake.sql import Snapshot
 from clicklake.storage import THREADS, Storage
 
 BATCH_ROWS = 1 << 16

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from clicklake.batches import owned
+from clicklake.engines.batches import owned
 from clicklake.recommend.bundle import Bundle, load
 from clicklake.recommend.lists import reasons, top_lists
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from clicklake import sql
-from clicklake.lake import LiveFile, Manifest, Snapshot
+from clicklake.lake import LiveFile, Manifest, Snapshot, sql
 from clicklake.report import masks
 from clicklake.schemas import CLICKSTREAM, PAGE_VIEWS, QUARANTINE, SESSIONS
 

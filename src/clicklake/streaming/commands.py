@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clicklake.config import Config
-from clicklake.engine import use_keys
+from clicklake.engines import use_keys
 from clicklake.streaming.database import connect
 from clicklake.streaming.files import held, write_whole
 from clicklake.streaming.outbox import State

@@ -1,0 +1,1 @@
+"""Questions to a lake: SQL, notebooks, proofs."""

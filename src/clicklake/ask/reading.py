@@ -1,0 +1,132 @@
+"""A lake, opened for questions in SQL, on the engine of your choice.
+
+>>> lake = open_lake("s3a://bucket/lake")                            # doctest: +SKIP
+>>> lake.sql("select url, count from user_page_views limit 5")       # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from clicklake import config, engines
+from clicklake.errors import ConfigError, InputError
+from clicklake.lake import Snapshot, partition_values, snapshot, sql
+from clicklake.schemas import TABLES, Table
+from clicklake.storage import is_s3, open_storage
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import DataFrame, SparkSession
+
+ENGINES = ("duckdb", "sail", "spark")
+
+
+@dataclass(frozen=True)
+class OpenLake:
+    """All tables of a lake as one run left them; later runs do not show until it is reopened."""
+
+    snapshot: Snapshot
+    engine: str
+    query: Callable[[str], pa.Table]
+    close: Callable[[], None]
+
+    def sql(self, text: str) -> pd.DataFrame:
+        """The rows of a query as a pandas table; times are UTC.
+
+        Every table of the lake is there by its name; one that has no rows yet is empty.
+        """
+        return _whole_numbers(self.query(text)).to_pandas(date_as_object=False)
+
+    def tables(self) -> pd.DataFrame:
+        """What there is: each table's rows, megabytes, files and columns."""
+        import pandas as pd
+
+        manifest = self.snapshot.manifest
+        return pd.DataFrame(
+            [
+                {
+                    "table": table.name,
+                    "rows": self.snapshot.rows(table.name),
+                    "MB": sum(file.bytes for file in manifest.files(table.name)) / 1e6,
+                    "files": len(manifest.files(table.name)),
+                    "columns": ", ".join((*table.columns, *table.partitions)),
+                }
+                for table in TABLES.values()
+            ]
+        )
+
+
+def open_lake(place: str | None = None, engine: str = "duckdb") -> OpenLake:
+    """Open a lake: a folder or s3a://bucket/prefix; None is OUTPUT_DATA of `dl.cfg`.
+
+    `engine`: "duckdb" needs nothing else, "sail" and "spark" speak Spark SQL.
+    Raises InputError where there is no lake, ConfigError for another engine.
+    """
+    if engine not in ENGINES:
+        raise ConfigError(f'"{engine}" is no engine; take one of {", ".join(ENGINES)}.')
+    place = place or config.load().datalake.output_data
+    found = snapshot(open_storage(place))
+    if not found.run_id:
+        raise InputError(f"{place}: there is no lake. Make one: python scripts/etl.py")
+    if engine == "duckdb":
+        connection = sql.connect(found)
+        return OpenLake(
+            found,
+            engine,
+            lambda text: connection.sql(text).to_arrow_table(),
+            connection.close,
+        )
+    return _on_spark(found, engine)
+
+
+def _on_spark(found: Snapshot, name: str) -> OpenLake:
+    running = engines.start(name, uses_s3=is_s3(found.storage.root))
+    for table in TABLES.values():
+        _rows(running.session, found, table).createOrReplaceTempView(table.name)
+    return OpenLake(found, name, lambda text: running.session.sql(text).toArrow(), running.stop)
+
+
+def _rows(session: SparkSession, found: Snapshot, table: Table) -> DataFrame:
+    """A table with its partition columns, which Sail does not take from the names of folders."""
+    from pyspark.sql import DataFrame
+    from pyspark.sql import functions as F
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    from clicklake.rules.distinct import with_month
+
+    columns = from_arrow_schema(table.schema)
+    if not found.files(table.name):
+        return session.createDataFrame([], from_arrow_schema(sql.with_partitions(table)))
+    if table.time:
+        rows = session.read.schema(columns).parquet(*found.files(table.name))
+        months = [F.col(name).cast("bigint") for name in table.partitions]
+        return with_month(rows, table.time).select(*table.columns, *months)
+    folders: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for file in found.live(table.name):
+        values = tuple(partition_values(file.path).items())
+        folders.setdefault(values, []).append(found.storage.uri(file.path))
+    parts = [
+        session.read.schema(columns)
+        .parquet(*files)
+        .select("*", *(F.lit(value).alias(name) for name, value in values))
+        for values, files in folders.items()
+    ]
+    return reduce(DataFrame.unionByName, parts)
+
+
+def _whole_numbers(rows: pa.Table) -> pa.Table:
+    """DuckDB's sums of whole numbers have 128 bits, which pandas knows as objects only."""
+    schema = pa.schema(
+        [
+            field.with_type(pa.int64())
+            if pa.types.is_decimal(field.type) and field.type.scale == 0
+            else field
+            for field in rows.schema
+        ]
+    )
+    return rows.cast(schema)

@@ -1,0 +1,225 @@
+"""`etl.py verify`: re-read the lake and prove what it promises.
+
+The tables that come from others are computed once more, in SQL on DuckDB, apart from the code
+that made them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from clicklake import engines, lake
+from clicklake.config import Config
+from clicklake.errors import ClicklakeError
+from clicklake.lake import sql
+from clicklake.lake.tables import audit_file, read_footer
+from clicklake.progress import Reporter
+from clicklake.schemas import SOURCES, TABLES, Table
+from clicklake.storage import FileInfo, Storage, open_storage
+
+if TYPE_CHECKING:
+    import duckdb
+
+_USERS = """
+select user_id, email, name, first_updated_at, last_updated_at from (
+    select user_id, email, name,
+        min(updated_at) over (partition by user_id) as first_updated_at,
+        updated_at as last_updated_at,
+        row_number() over (
+            partition by user_id order by updated_at desc, email desc, name desc nulls last
+        ) as rank
+    from user_updates
+) where rank = 1
+"""
+
+_USER_PAGE_VIEWS = """
+select v.user_id, u.email, v.url, v.count, v.last_viewed
+from (
+    select user_id, url, count(*) as count, max(ts) as last_viewed from page_views group by all
+) v left join users u using (user_id)
+"""
+
+_ORDER = "time, url, browser nulls first, os nulls first, screen_resolution nulls first"
+
+_SESSIONS = f"""
+select session_id, any_value(anonymous_user_id) as anonymous_user_id,
+    min(time) as started_at, max(time) as ended_at, count(*) as events,
+    max(path) filter (first = 1) as landing_path, max(path) filter (last = 1) as exit_path,
+    max(utm_source) filter (first = 1) as utm_source,
+    max(utm_medium) filter (first = 1) as utm_medium,
+    max(utm_campaign) filter (first = 1) as utm_campaign,
+    max(browser) filter (first = 1) as browser, max(os) filter (first = 1) as os,
+    bool_or(is_bot) as is_bot
+from (
+    select *, row_number() over (partition by session_id order by {_ORDER}) as first,
+        row_number() over (partition by session_id order by time desc, url desc) as last
+    from clickstream
+) group by session_id
+"""  # noqa: S608 - names of our own tables
+
+_SESSION_IDS = """
+select anonymous_user_id, time, session_id from clickstream
+except
+select anonymous_user_id, time,
+    anonymous_user_id || '-' || epoch_us(max(opens) over (
+        partition by anonymous_user_id order by time range unbounded preceding
+    ))
+from (
+    select anonymous_user_id, time, case when coalesce(
+        epoch_us(time) - epoch_us(lag(time) over (partition by anonymous_user_id order by time))
+            > {session_gap_minutes} * 60000000, true) then time end as opens
+    from clickstream
+)
+"""
+
+_RATES = """
+select anonymous_user_id from (
+    select *, count(*) over (
+        partition by anonymous_user_id, epoch_us(time) // 60000000
+    ) > {bot_views_per_minute} as fast
+    from clickstream
+) where coalesce(bot_reason, '') != 'agent'
+    and (fast != (coalesce(bot_reason, '') = 'rate') or is_bot != (bot_reason is not null))
+"""
+
+_DERIVED = {"users": _USERS, "user_page_views": _USER_PAGE_VIEWS, "sessions": _SESSIONS}
+
+
+def main(config: Config, reporter: Reporter, *, as_json: bool = False) -> int:
+    """Verify the lake of a configuration; 0 if everything holds, 1 otherwise."""
+    engines.use_keys(config.aws)
+    storage = open_storage(config.datalake.output_data)
+    snapshot = lake.snapshot(storage)
+    if not snapshot.run_id:
+        raise ClicklakeError(f"{storage.root}: there is no lake here yet; run etl.py first.")
+    checks = []
+    for name, problems in _checks(storage, snapshot, config.job.memory_mb):
+        checks.append({"check": name, "problems": problems})
+        reporter.say(f"{'FAILED' if problems else 'ok':<8}{name}")
+        for problem in problems[:5]:
+            reporter.say(f"        {problem}")
+    failed = [check for check in checks if check["problems"]]
+    if as_json:
+        print(json.dumps({"run_id": snapshot.run_id, "checks": checks}, ensure_ascii=False))
+    reporter.say(
+        f"{len(failed)} of {len(checks)} checks failed; run etl.py --rebuild to mend the lake"
+        if failed
+        else f"all {len(checks)} checks hold for run {snapshot.run_id}"
+    )
+    return 1 if failed else 0
+
+
+def _checks(
+    storage: Storage, snapshot: lake.Snapshot, memory_mb: int
+) -> Iterator[tuple[str, list[str]]]:
+    missing = _files(storage, snapshot)
+    yield "the manifest's files are there, whole and of their tables' schemas", missing
+    yield "no other files lie in the tables' folders", _strays(storage, snapshot)
+    yield "every run's books balance", _books(storage, snapshot)
+    if missing:
+        return
+    connection = sql.connect(snapshot, memory_mb)
+    try:
+        for table in (TABLES[name] for name in snapshot.tables):
+            yield f"{table.name}: keys are unique", _repeated_keys(connection, table)
+            if table.time:
+                yield f"{table.name}: rows are in their months", _wrong_months(connection, table)
+        for name, query in _DERIVED.items():
+            yield f"{name} agrees with what it comes from", _differences(connection, name, query)
+        settings = snapshot.manifest.settings
+        if settings:
+            yield "session ids follow the pauses", _count(connection, _SESSION_IDS, settings)
+            yield "bots are labelled by their rate", _count(connection, _RATES, settings)
+    finally:
+        connection.close()
+
+
+def _files(storage: Storage, snapshot: lake.Snapshot) -> list[str]:
+    problems = []
+    for table in snapshot.tables:
+        there = {info.path: info for info in storage.list(table)}
+        for file in snapshot.live(table):
+            info = there.get(file.path)
+            if info is None or info.size != file.bytes:
+                problems.append(f"{file.path}: " + ("missing" if info is None else "wrong size"))
+            else:
+                problems += _file(storage, info, file)
+    return problems
+
+
+def _file(storage: Storage, info: FileInfo, file: lake.LiveFile) -> list[str]:
+    try:
+        footer = read_footer(storage, info)
+        audit_file(TABLES[file.path.split("/")[0]], file, footer)
+    except (ClicklakeError, OSError) as error:
+        return [f"{file.path}: {error}"]
+    if footer.num_rows != file.rows:
+        return [f"{file.path}: {footer.num_rows} rows, not {file.rows}"]
+    return []
+
+
+def _strays(storage: Storage, snapshot: lake.Snapshot) -> list[str]:
+    known = {file.path for name in TABLES for file in snapshot.live(name)}
+    return [
+        f"{info.path}: not in the manifest"
+        for table in TABLES
+        for info in storage.list(table)
+        if info.path.endswith(".parquet") and info.path not in known
+    ]
+
+
+def _books(storage: Storage, snapshot: lake.Snapshot) -> list[str]:
+    """Every run on its own, and what runs have kept since a rebuild against the tables' rows."""
+    problems = []
+    kept = dict.fromkeys(SOURCES, 0)
+    runs = [info for info in storage.list(lake.RUNS) if info.path.endswith("/metrics.json")]
+    metrics: list[dict[str, Any]] = [json.loads(storage.read(i.path) or b"{}") for i in runs]
+    metrics.sort(key=lambda run: run.get("seq", 0))
+    for run in metrics:
+        for source, books in run.get("books", {}).items():
+            fates = ("kept", "duplicate", "filtered", "quarantined")
+            if books["read"] != sum(books[fate] for fate in fates):
+                problems.append(f"run {run['run_id']}: {source}: {books}")
+            if source in run.get("rebuilt", ()):
+                kept[source] = 0
+            kept[source] += books["kept"] - run.get("removed", {}).get(source, 0)
+    for source, count in kept.items():
+        if count != snapshot.rows(source):
+            problems.append(
+                f"{source}: runs have kept {count} rows, it has {snapshot.rows(source)}"
+            )
+    return problems
+
+
+def _repeated_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> list[str]:
+    key = ", ".join(f'"{name}"' for name in table.key)
+    return _count(
+        connection,
+        f"select {key} from {table.name} group by all having count(*) > 1",  # noqa: S608 - names of our own tables
+    )
+
+
+def _wrong_months(connection: duckdb.DuckDBPyConnection, table: Table) -> list[str]:
+    time = f"make_timestamp(epoch_us({table.time}))"
+    return _count(
+        connection,
+        f"select 1 from {table.name} "  # noqa: S608 - names of our own tables
+        f"where year != date_part('year', {time}) or month != date_part('month', {time})",
+    )
+
+
+def _differences(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> list[str]:
+    columns = ", ".join(f'"{column}"' for column in TABLES[name].columns)
+    stored, derived = f"select {columns} from {name}", f"select {columns} from ({query})"  # noqa: S608 - names of our own tables
+    lost = _count(connection, f"({derived}) except all ({stored})")
+    extra = _count(connection, f"({stored}) except all ({derived})")
+    return [f"lacks {text}" for text in lost] + [f"has too many: {text}" for text in extra]
+
+
+def _count(connection: duckdb.DuckDBPyConnection, query: str, settings: Any = None) -> list[str]:
+    """How many rows a query finds that should find none."""
+    text = query.format(**settings) if settings else query
+    [(found,)] = connection.execute(f"select count(*) from ({text})").fetchall()  # noqa: S608 - names of our own tables
+    return [f"{found:,} rows"] if found else []

@@ -1,0 +1,209 @@
+"""`etl.py`'s arguments, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, NoReturn
+
+from clicklake import config, errors, progress
+from clicklake.errors import ClicklakeError, ConfigError
+from clicklake.schemas import SOURCES
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `etl.py` and return its exit code."""
+    given = _parser().parse_args(arguments)
+    reporter = progress.Reporter()
+    try:
+        return int(given.action(given, reporter))
+    except ClicklakeError as error:
+        _tell(error, reporter)
+        return error.exit_code
+    except KeyboardInterrupt:
+        reporter.say("interrupted; the lake is as the last complete run left it")
+        return INTERRUPTED
+    except Exception as error:
+        return _unexpected(error, reporter)
+
+
+def run(arguments: Sequence[str]) -> NoReturn:
+    """Run `etl.py` as a process of its own, which ends at once.
+
+    To take itself apart costs Python half a second after a large run, for memory that goes anyway.
+    """
+    code = main(arguments)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _unexpected(error: Exception, reporter: progress.Reporter) -> int:
+    from clicklake.engines import brief
+
+    if os.environ.get("CLICKLAKE_DEBUG"):
+        raise error
+    words = brief(error)
+    name, _, message = words.removeprefix(f"{errors.__name__}.").partition(": ")
+    if name in vars(errors):  # raised in an engine's worker
+        _tell(message, reporter)
+        return int(vars(errors)[name].exit_code)
+    text = f"{type(error).__name__}: {words}"
+    if "memory pool" in text:
+        text = f"The engine has too little memory; raise [JOB] MEMORY_MB. It said: {text}"
+    _tell(
+        f"{text}\n"
+        "The lake is as the last complete run left it. CLICKLAKE_DEBUG=1 shows where it happened.",
+        reporter,
+    )
+    return 1
+
+
+def _tell(error: object, reporter: progress.Reporter) -> None:
+    reporter.console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="etl.py", description="Bring the lake up to date with its raw logs."
+    )
+    _add_common(parser)
+    parser.add_argument("--engine", choices=("auto", "sail", "spark"), default="auto")
+    parser.add_argument("--as-of", type=_date, metavar="DATE", help="the run's date (UTC)")
+    parser.add_argument("--rebuild", action="store_true", help="from all input files anew")
+    parser.add_argument(
+        "--forget-missing", action="store_true", help="rebuild though input files are gone"
+    )
+    parser.set_defaults(action=_run)
+    verbs = parser.add_subparsers(title="other things to do", metavar="")
+    verify = verbs.add_parser("verify", help="re-read the lake and prove it")
+    _add_common(verify, default=argparse.SUPPRESS)
+    verify.set_defaults(action=_verify)
+    again = verbs.add_parser("replay", help="bring in repaired rows, or parse refused ones again")
+    _add_common(again, default=argparse.SUPPRESS)
+    again.add_argument(
+        "source", nargs="?", choices=SOURCES, help="whose format the files have; none: every source"
+    )
+    again.add_argument(
+        "files", nargs="*", metavar="FILE", help="repaired rows; none: parse refused rows again"
+    )
+    again.set_defaults(action=_replay)
+    forget = verbs.add_parser("forget-user", help="take a person out of the lake for good")
+    _add_common(forget, default=argparse.SUPPRESS)
+    forget.add_argument("name", metavar="WHO", help="a user id, an e-mail address or a visitor id")
+    forget.add_argument("--kind", choices=("user", "email", "visitor"), help="what WHO is")
+    forget.add_argument("--dry-run", action="store_true", help="only show what would go")
+    forget.add_argument("--yes", action="store_true", help="do not ask")
+    forget.set_defaults(action=_forget)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, default: Any = None) -> None:
+    parser.add_argument("--config", metavar="FILE", default=default, help="a dl.cfg")
+    parser.add_argument("--input", metavar="PLACE", default=default, help="beats INPUT_DATA")
+    parser.add_argument("--output", metavar="PLACE", default=default, help="beats OUTPUT_DATA")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=default or False,
+        help="one JSON object as the last line of standard output",
+    )
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date; write YYYY-MM-DD") from None
+
+
+def _load(given: argparse.Namespace, reporter: progress.Reporter) -> config.Config:
+    overrides = {"DATALAKE.INPUT_DATA": given.input, "DATALAKE.OUTPUT_DATA": given.output}
+    loaded = config.load(given.config, {k: v for k, v in overrides.items() if v is not None})
+    for warning in loaded.warnings:
+        reporter.warn(warning)
+    return loaded
+
+
+def _quieten() -> None:
+    for name in ("pyspark", "py4j", "boto3", "botocore"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _run(given: argparse.Namespace, reporter: progress.Reporter) -> int:
+    loaded = _load(given, reporter)
+    from clicklake.run import job
+
+    _quieten()
+    options = job.Options(
+        engine=given.engine,
+        as_of=given.as_of,
+        rebuild=given.rebuild,
+        forget_missing=given.forget_missing,
+    )
+    metrics = job.run(loaded, options, reporter)
+    _finish(loaded, metrics, reporter)
+    if given.json:
+        print(json.dumps(metrics, ensure_ascii=False))
+    return 0
+
+
+def _finish(loaded: config.Config, metrics: dict[str, Any], reporter: progress.Reporter) -> None:
+    place = loaded.datalake.output_data
+    if metrics["status"] == "nothing_new":
+        reporter.say(f"nothing new; the lake is as run {metrics['run_id'] or '(none)'} left it")
+        return
+    hint = 'ask it: python scripts/query.py "select * from user_page_views limit 5"'
+    progress.show(reporter.console, metrics, place, hint)
+
+
+def _verify(given: argparse.Namespace, reporter: progress.Reporter) -> int:
+    loaded = _load(given, reporter)
+    from clicklake.ask import verify
+
+    _quieten()
+    return verify.main(loaded, reporter, as_json=given.json)
+
+
+def _replay(given: argparse.Namespace, reporter: progress.Reporter) -> int:
+    loaded = _load(given, reporter)
+    from clicklake.run import job, replay
+
+    _quieten()
+    options = job.Options(engine=given.engine, as_of=given.as_of)
+    metrics = replay.run(loaded, options, given.source, given.files, reporter)
+    _finish(loaded, metrics, reporter)
+    if given.json:
+        print(json.dumps(metrics, ensure_ascii=False))
+    return 0
+
+
+def _forget(given: argparse.Namespace, reporter: progress.Reporter) -> int:
+    loaded = _load(given, reporter)
+    from clicklake.forget import forget
+
+    _quieten()
+
+    def confirm(plan: forget.Plan) -> bool:
+        reporter.say(forget.told(plan))
+        if given.dry_run or given.yes:
+            return bool(given.yes and not given.dry_run)
+        if not sys.stdin.isatty():
+            raise ConfigError("Nobody can be asked here: add --yes to go on, or --dry-run.")
+        return input("Forget this person? Type yes: ").strip() == "yes"
+
+    metrics = forget.run(loaded, given.name, given.kind, reporter, confirm)
+    done = metrics["status"] == "committed"
+    reporter.say(forget.DONE if done else "nothing was changed")
+    if given.json:
+        print(json.dumps(metrics, ensure_ascii=False))
+    return 0

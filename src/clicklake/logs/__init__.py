@@ -1,0 +1,1 @@
+"""Raw logs: which files are new, and their rows through the parser."""

@@ -1,0 +1,1 @@
+"""A run, from new files to the commit."""

@@ -1,0 +1,593 @@
+"""What the lake must hold, computed a second time: plain Python, no code of the product.
+
+Written from the rules of the data (`docs/data.md`) alone, in the slowest and plainest way, so that
+it can be read against them. It shares one file with the product, the list of crawlers.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+BLANKS = " \t"
+MAX_RECORD = 1 << 20
+MAX_DEPTH = 512
+SOURCES = ("user_updates", "page_views", "clickstream")
+FOLDERS = {
+    "user_updates": "UserUpdates",
+    "page_views": "PageViews",
+    "clickstream": "Clickstream",
+}
+CLICKSTREAM_COLUMNS = ("anonymous_user_id", "url", "time", "browser", "os", "screen_resolution")
+CRAWLERS = Path(__file__).parents[2] / "src" / "clicklake" / "rules" / "crawlers.txt"
+
+Files = Mapping[str, Mapping[str, bytes]]
+Row = tuple[Any, ...]
+
+
+@dataclass
+class Result:
+    """What one run over all the files must leave.
+
+    books: {source: {read, kept, duplicate, filtered, quarantined}} of the sources that are there.
+    reasons: {source: {reason: rows}}, reasons that occur only.
+    tables: {table: rows in the order of the schema's columns, year and month at the end of the
+    monthly ones}, sorted; a time is whole microseconds since 1970, a session_id the pair
+    (anonymous_user_id, start).
+    quarantine: (source, file, line, reason, raw), sorted.
+    refused: (source, file, why); nothing of such a file is counted.
+    """
+
+    books: dict[str, dict[str, int]] = field(default_factory=dict)
+    reasons: dict[str, dict[str, int]] = field(default_factory=dict)
+    tables: dict[str, list[Row]] = field(default_factory=dict)
+    quarantine: list[Row] = field(default_factory=list)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+class QuarantinedError(Exception):
+    """The row is quarantined for this reason."""
+
+
+class FilteredError(Exception):
+    """The row is of another environment."""
+
+
+class RefusedError(Exception):
+    """The file as a whole cannot be read."""
+
+
+def compute(
+    files: Files,
+    as_of: date,
+    gap_minutes: int = 30,
+    bot_views_per_minute: int = 60,
+    multiline: bool = False,
+    crawlers: Iterable[str] | None = None,
+) -> Result:
+    """The lake of one run over `files`: {source: {path in the source's folder: bytes on disk}}."""
+    names = read_crawlers() if crawlers is None else list(crawlers)
+    result = Result()
+    kept: dict[str, list[Row]] = {source: [] for source in SOURCES}
+    for source in SOURCES:
+        if source in files:
+            kept[source] = _source(source, files[source], as_of, multiline, result)
+    result.quarantine.sort()
+    result.refused.sort()
+    clickstream, sessions = _clicks(kept["clickstream"], gap_minutes, bot_views_per_minute, names)
+    users = _users(kept["user_updates"])
+    tables = {
+        "user_updates": [(*row, *_year_month(row[0])) for row in kept["user_updates"]],
+        "users": users,
+        "page_views": [(*row, *_year_month(row[0])) for row in kept["page_views"]],
+        "user_page_views": _user_page_views(kept["page_views"], users),
+        "clickstream": clickstream,
+        "sessions": sessions,
+    }
+    result.tables = {name: sorted(rows, key=_nulls_first) for name, rows in tables.items()}
+    return result
+
+
+def read_crawlers(path: Path = CRAWLERS) -> list[str]:
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def read_folder(
+    input_dir: str | Path, folders: Mapping[str, str] = FOLDERS
+) -> dict[str, dict[str, bytes]]:
+    """Each source's files as `compute` wants them; a source whose folder is absent is left out."""
+    roots = {source: Path(input_dir, folder).resolve() for source, folder in folders.items()}
+    files: dict[str, dict[str, bytes]] = {}
+    for source, root in roots.items():
+        if not root.is_dir():
+            continue
+        inner = {other for other in roots.values() if other != root and root in other.parents}
+        files[source] = {}
+        for folder, below, names in os.walk(root, followlinks=True):
+            below[:] = [name for name in below if Path(folder, name) not in inner]
+            for name in names:
+                path = Path(folder, name)
+                files[source][path.relative_to(root).as_posix()] = path.read_bytes()
+    return files
+
+
+# ------------------------------------------------------------------ files and records
+
+
+def _source(
+    source: str, files: Mapping[str, bytes], as_of: date, multiline: bool, result: Result
+) -> list[Row]:
+    """Give every row of a source its fate; the kept ones come back, parsed."""
+    count: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    seen: set[Row] = set()
+    for name in sorted(files):
+        if not files[name] or any(part[0] in "._" for part in name.split("/")):
+            continue
+        try:
+            records = list(_records(_decompressed(name, files[name]), multiline, source))
+            header = _header(records) if source == "clickstream" else None
+        except RefusedError as why:
+            result.refused.append((source, name, str(why)))
+            continue
+        for line, raw, structure in records:
+            count["read"] += 1
+            try:
+                row = _row(source, raw, structure, header, as_of)
+            except FilteredError:
+                count["filtered"] += 1
+            except QuarantinedError as reason:
+                count["quarantined"] += 1
+                reasons[str(reason)] += 1
+                text = raw[:MAX_RECORD].decode("utf-8", "backslashreplace")
+                result.quarantine.append((source, name, line, str(reason), text))
+            else:
+                count["duplicate" if row in seen else "kept"] += 1
+                seen.add(row)
+    fates = ("read", "kept", "duplicate", "filtered", "quarantined")
+    result.books[source] = {fate: count[fate] for fate in fates}
+    result.reasons[source] = dict(sorted(reasons.items()))
+    return list(seen)
+
+
+def _decompressed(name: str, data: bytes) -> bytes:
+    try:
+        if name.endswith(".gz"):
+            return gzip.decompress(data)
+        if name.endswith(".bz2"):
+            return bz2.decompress(data)
+        if name.endswith(".zst"):
+            import zstandard
+
+            reader = zstandard.ZstdDecompressor().stream_reader(
+                io.BytesIO(data), read_across_frames=True
+            )
+            return reader.read()
+    except Exception as error:
+        raise RefusedError(f"cannot be decompressed: {error}") from error
+    return data
+
+
+def _records(data: bytes, multiline: bool, source: str) -> Iterator[tuple[int, bytes, str | None]]:
+    """(number of the first line, bytes without the line end, reason if it is too long)."""
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    over_lines = multiline and source != "page_views"
+    begun, first, is_open = b"", 0, False
+    parts = data.split(b"\n")
+    for number, part in enumerate(parts, start=1):
+        ended = number < len(parts)
+        content = part.removesuffix(b"\r") if ended else part
+        if not is_open:
+            if not content.strip(BLANKS.encode()):
+                continue
+            begun, first = b"", number
+        elif not ended and not part:
+            break  # the file's last line end, not one line more
+        record = begun + content
+        if len(record) > MAX_RECORD:
+            is_open = False
+            yield first, record, "record_too_long"
+            continue
+        is_open = over_lines and _ends_in_quotes(content, is_open)
+        if not is_open:
+            yield first, record, None
+        begun = begun + part + b"\n"
+    if is_open:
+        yield first, record, None
+
+
+def _ends_in_quotes(line: bytes, inside: bool) -> bool:
+    """Whether a quote is still open at the end of `line`, which begins `inside` quotes or not."""
+    at_start = not inside
+    i = 0
+    while i < len(line):
+        char = line[i : i + 1]
+        if inside and char == b'"':
+            if line[i + 1 : i + 2] == b'"':
+                i += 1
+            else:
+                inside = False
+        elif not inside:
+            if char == b'"' and at_start:
+                inside = True
+            at_start = char == b","
+        i += 1
+    return inside
+
+
+def _fields(text: str) -> list[str]:
+    """A CSV record's fields. Raises QuarantinedError if a quote stays open."""
+    fields: list[str] = []
+    i = 0
+    while True:
+        value = ""
+        if text[i : i + 1] == '"':
+            i += 1
+            while True:
+                end = text.find('"', i)
+                if end < 0:
+                    raise QuarantinedError("unclosed_quote")
+                value += text[i:end]
+                i = end + 1
+                if text[i : i + 1] != '"':
+                    break
+                value += '"'
+                i += 1
+        end = text.find(",", i)
+        fields.append(value + (text[i:] if end < 0 else text[i:end]))
+        if end < 0:
+            return fields
+        i = end + 1
+
+
+def _text(raw: bytes, structure: str | None) -> str:
+    if structure:
+        raise QuarantinedError(structure)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise QuarantinedError("invalid_utf8") from None
+
+
+def _header(records: list[tuple[int, bytes, str | None]]) -> list[str]:
+    """Take the header off a Clickstream file's records: its names, in order."""
+    if not records:
+        return []
+    _, raw, structure = records.pop(0)
+    try:
+        names = [name.strip(BLANKS).lower() for name in _fields(_text(raw, structure))]
+    except QuarantinedError as reason:
+        raise RefusedError(f"unreadable header: {reason}") from None
+    for name in CLICKSTREAM_COLUMNS:
+        if names.count(name) != 1:
+            raise RefusedError(f"{'doubled' if name in names else 'missing'} column: {name}")
+    return names
+
+
+# ------------------------------------------------------------------ one row
+
+
+def _row(
+    source: str, raw: bytes, structure: str | None, header: list[str] | None, as_of: date
+) -> Row:
+    text = _text(raw, structure)
+    if source == "user_updates":
+        return _user_update(text, as_of)
+    if source == "page_views":
+        return _page_view(text, as_of)
+    return _click(text, header or [], as_of)
+
+
+def _user_update(text: str, as_of: date) -> Row:
+    values = [_blank_is_null(value) for value in _fields(text)]
+    if len(values) != 5:
+        raise QuarantinedError("wrong_field_count")
+    updated_at, user_id, email, name, environment = values
+    _check_environment(environment)
+    user = _user_id(user_id)
+    time = _in_range(_iso_micros(updated_at), as_of)
+    if email is None or not re.fullmatch(r"[^@ \t]+@[^@ \t]+", email):
+        raise QuarantinedError("invalid_email")
+    return time, user, email, name
+
+
+def _page_view(text: str, as_of: date) -> Row:
+    value = _json_object(text)
+    environment, url, ts = (_json_text(value.get(key)) for key in ("environment", "url", "ts"))
+    _check_environment(environment)
+    user_id = value.get("user_id")
+    user = _user_id(user_id.literal if isinstance(user_id, Whole) else _json_text(user_id))
+    if url is None:
+        raise QuarantinedError("missing_url")
+    return _in_range(_iso_micros(ts), as_of), user, url
+
+
+def _click(text: str, header: list[str], as_of: date) -> Row:
+    values = [_blank_is_null(value) for value in _fields(text)]
+    if len(values) != len(header):
+        raise QuarantinedError("wrong_field_count")
+    named = {name: values[header.index(name)] for name in CLICKSTREAM_COLUMNS}
+    if named["anonymous_user_id"] is None:
+        raise QuarantinedError("missing_visitor")
+    if named["url"] is None:
+        raise QuarantinedError("missing_url")
+    time = _in_range(_unix_micros(named["time"]), as_of)
+    return (
+        named["anonymous_user_id"],
+        named["url"],
+        time,
+        named["browser"],
+        named["os"],
+        named["screen_resolution"],
+    )
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A JSON integer, as written."""
+
+    literal: str
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    outside_strings = re.sub(r'"(?:[^"\\]|\\.)*"', "", text, flags=re.DOTALL)
+    depth = deepest = 0
+    for char in outside_strings:
+        depth += (char in "[{") - (char in "]}")
+        deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH:
+        raise QuarantinedError("malformed_json")
+    try:
+        value = json.loads(
+            text,
+            parse_int=Whole,
+            parse_float=lambda _: 0.5,
+            parse_constant=_no_constant,
+            object_pairs_hook=_checked_object,
+        )
+        _check_surrogates(value)
+    except ValueError:
+        raise QuarantinedError("malformed_json") from None
+    if not isinstance(value, dict):
+        raise QuarantinedError("not_an_object")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Checked here because a repeated key's first value is gone afterwards.
+    for pair in pairs:
+        _check_surrogates(list(pair))
+    return dict(pairs)
+
+
+def _check_surrogates(value: Any) -> None:
+    """Raise ValueError if a text holds half a surrogate pair."""
+    if isinstance(value, str):
+        value.encode("utf-8")
+    elif isinstance(value, list):
+        for item in value:
+            _check_surrogates(item)
+
+
+def _json_text(value: Any) -> str | None:
+    return _blank_is_null(value) if isinstance(value, str) else None
+
+
+def _blank_is_null(value: str) -> str | None:
+    return value.strip(BLANKS) or None
+
+
+def _check_environment(environment: str | None) -> None:
+    if environment is None:
+        raise QuarantinedError("missing_environment")
+    if environment != "production":
+        raise FilteredError
+
+
+def _user_id(text: str | None) -> int:
+    match = re.fullmatch(r"([+-]?)0*([0-9]+)", text or "")
+    if match and len(match[2]) <= 19:
+        number = int(match[1] + match[2])
+        if -(2**63) <= number < 2**63:
+            return number
+    raise QuarantinedError("invalid_user_id")
+
+
+EPOCH = date(1970, 1, 1).toordinal()
+DAY = 86_400_000_000
+
+
+def _iso_micros(text: str | None) -> int:
+    match = re.fullmatch(
+        r"([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0-9]{2}):([0-9]{2})"
+        r"(?:\.([0-9]{1,9}))?(?:Z|([+-])([0-9]{2}):?([0-9]{2}))?",
+        text or "",
+    )
+    if not match:
+        raise QuarantinedError("invalid_time")
+    year, month, day, hour, minute, second = (int(match[i]) for i in range(1, 7))
+    micros = int((match[7] or "").ljust(6, "0")[:6])
+    try:
+        days = datetime(year, month, day, hour, minute, second).toordinal() - EPOCH
+    except ValueError:
+        raise QuarantinedError("invalid_time") from None
+    offset = 0
+    if match[8]:
+        if int(match[9]) > 23 or int(match[10]) > 59:
+            raise QuarantinedError("invalid_time")
+        offset = int(match[8] + "1") * (int(match[9]) * 60 + int(match[10]))
+    seconds = (hour * 60 + minute - offset) * 60 + second
+    return days * DAY + seconds * 1_000_000 + micros
+
+
+def _unix_micros(text: str | None) -> int:
+    match = re.fullmatch(r"([+-]?)0*([0-9]+)(?:\.([0-9]+))?", text or "")
+    if not match:
+        raise QuarantinedError("invalid_time")
+    if len(match[2]) > 15:
+        raise QuarantinedError("time_out_of_range")
+    micros = int(match[2]) * 1_000_000 + int((match[3] or "").ljust(6, "0")[:6])
+    return -micros if match[1] == "-" else micros
+
+
+def _in_range(micros: int, as_of: date) -> int:
+    first = (date(2000, 1, 1).toordinal() - EPOCH) * DAY
+    end = (as_of.toordinal() + 2 - EPOCH) * DAY
+    if not first <= micros < end:
+        raise QuarantinedError("time_out_of_range")
+    return micros
+
+
+# ------------------------------------------------------------------ tables
+
+
+def _nulls_first(row: Iterable[Any]) -> list[tuple[bool, Any]]:
+    return [(value is not None, "" if value is None else value) for value in row]
+
+
+def _year_month(micros: int) -> tuple[int, int]:
+    day = datetime(1970, 1, 1) + timedelta(microseconds=micros)
+    return day.year, day.month
+
+
+def _users(updates: list[Row]) -> list[Row]:
+    by_user: dict[int, list[Row]] = defaultdict(list)
+    for updated_at, user_id, email, name in updates:
+        by_user[user_id].append((updated_at, email, name))
+    users = []
+    for user_id, history in by_user.items():
+        history.sort(key=_nulls_first)
+        last_updated_at, email, name = history[-1]
+        users.append((user_id, email, name, history[0][0], last_updated_at))
+    return users
+
+
+def _user_page_views(views: list[Row], users: list[Row]) -> list[Row]:
+    emails = {user_id: email for user_id, email, *_ in users}
+    times: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for ts, user_id, url in views:
+        times[user_id, url].append(ts)
+    return [
+        (user_id, emails.get(user_id), url, len(seen), max(seen))
+        for (user_id, url), seen in times.items()
+    ]
+
+
+def _clicks(
+    clicks: list[Row], gap_minutes: int, views_per_minute: int, crawlers: list[str]
+) -> tuple[list[Row], list[Row]]:
+    """The tables clickstream and sessions."""
+    by_visitor: dict[str, list[Row]] = defaultdict(list)
+    for click in clicks:
+        by_visitor[click[0]].append(click)
+    events: list[Row] = []
+    sessions: list[Row] = []
+    for visitor, history in by_visitor.items():
+        per_minute = Counter(click[2] // 60_000_000 for click in history)
+        history.sort(key=lambda click: _nulls_first((click[2], click[1], *click[3:])))
+        current: list[Row] = []
+        for click in history:
+            if current and click[2] - current[-1][2] > gap_minutes * 60_000_000:
+                sessions.append(_session(current))
+                current = []
+            reason = _bot_reason(click, crawlers)
+            if reason is None and per_minute[click[2] // 60_000_000] > views_per_minute:
+                reason = "rate"
+            start = current[0][2] if current else click[2]
+            event = (
+                *click,
+                *_host_and_path(click[1]),
+                *(_utm(click[1], name) for name in ("utm_source", "utm_medium", "utm_campaign")),
+                *_screen(click[5]),
+                reason is not None,
+                reason,
+                (visitor, start),
+                *_year_month(click[2]),
+            )
+            current.append(event)
+            events.append(event)
+        sessions.append(_session(current))
+    return events, sessions
+
+
+def _session(events: list[Row]) -> Row:
+    """One session from its events in order, each a row of clickstream."""
+    first, last = events[0], events[-1]
+    path, utm, is_bot = 7, slice(8, 11), 13
+    return (
+        (first[0], first[2]),
+        first[0],
+        first[2],
+        last[2],
+        len(events),
+        first[path],
+        last[path],
+        *first[utm],
+        first[3],
+        first[4],
+        any(event[is_bot] for event in events),
+        *_year_month(first[2]),
+    )
+
+
+def _bot_reason(click: Row, crawlers: list[str]) -> str | None:
+    for text in click[3:5]:
+        lowered = re.sub("[A-Z]", lambda match: match[0].lower(), text or "")
+        if any(name in lowered for name in crawlers):
+            return "agent"
+    return None
+
+
+def _url_parts(url: str) -> tuple[str | None, str, str | None]:
+    """(authority, path, query) by the expression of RFC 3986, appendix B."""
+    match = re.match(r"^(([^:/?#]+):)?(//([^/?#]*))?([^?#]*)(\?([^#]*))?", url)
+    assert match is not None
+    return match[4], match[5], match[7]
+
+
+def _host_and_path(url: str) -> tuple[str | None, str]:
+    authority, path, _ = _url_parts(url)
+    host = (authority or "").rpartition("@")[2]
+    if host.startswith("[") and "]" in host:
+        host = host[: host.index("]") + 1]
+    else:
+        host = host.partition(":")[0]
+    return host.lower() or None, path or "/"
+
+
+def _utm(url: str, name: str) -> str | None:
+    query = _url_parts(url)[2] or ""
+    for pair in query.split("&"):
+        key, _, value = pair.partition("=")
+        decoded = re.sub(
+            rb"%([0-9A-Fa-f]{2})",
+            lambda match: bytes.fromhex(match[1].decode()),
+            value.replace("+", " ").encode("utf-8"),
+        )
+        text = decoded.decode("utf-8", "replace").strip(BLANKS)
+        if key == name and text:
+            return text
+    return None
+
+
+def _screen(text: str | None) -> tuple[int | None, int | None]:
+    match = re.fullmatch(r"0*([0-9]+)[ \t]*[xX][ \t]*0*([0-9]+)", text or "")
+    if not match or max(len(match[1]), len(match[2])) > 10:
+        return None, None
+    width, height = int(match[1]), int(match[2])
+    return (width, height) if max(width, height) < 2**31 else (None, None)
