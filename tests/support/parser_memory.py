@@ -22,7 +22,7 @@ Measure = Callable[[Path, str], tuple[dict[str, int], int]]
 @contextmanager
 def measuring() -> Iterator[Measure]:
     """A function of folder and source: what was found, and megabytes beside those at rest."""
-    paths = [str(HERE), str(HERE.parent / "src"), os.environ.get("PYTHONPATH", "")]
+    paths = [str(HERE), str(HERE.parents[1] / "src"), os.environ.get("PYTHONPATH", "")]
     with subprocess.Popen(
         [sys.executable, __file__],
         stdin=subprocess.PIPE,
