@@ -36,6 +36,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import postgres
+from clicklake.config import databases
 from clicklake.publish import csv, database
 from clicklake.publish.tables import Feed, Publication, lake_batches
 from clicklake.schemas import USER_PAGE_VIEWS
@@ -91,7 +92,7 @@ def publication(lake: Lake, run: int, indexes: tuple[str, ...]) -> Publication:
 def child_publishes(folder: str, rows: str, url: str, run: str, indexed: str) -> None:
     made = publication(Lake(Path(folder), int(rows)), int(run), INDEXES if indexed else ())
     began = time.monotonic()
-    database.publish(database.Target(url, "public"), made)
+    database.publish(databases.parse(url), "public", made)
     seconds = time.monotonic() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps({"seconds": seconds, "peak_mb": peak}))

@@ -21,6 +21,12 @@ class AccessError(ClicklakeError):
     exit_code = 3
 
 
+class PublicationError(AccessError):
+    """A run is in the lake, but a database or an export could not be brought up to date."""
+
+    exit_code = 7
+
+
 class InputError(ClicklakeError):
     """The input cannot be trusted as it is; nothing was published."""
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
+from clicklake.config import databases
 from clicklake.errors import ConfigError
 
 Check = Callable[[str], Any]
@@ -99,19 +99,6 @@ def _folder(value: str) -> str:
     return _location(value) if value else value
 
 
-def _database(value: str) -> str:
-    if value.lower() in ("", "none"):
-        return value.lower()
-    parts = urlsplit(value)
-    if parts.scheme in ("duckdb", "sqlite") and not parts.netloc and parts.path.strip("/"):
-        return value
-    if parts.scheme not in ("postgresql", "postgres"):
-        raise ValueError("duckdb:///FILE, sqlite:///FILE, postgresql://USER@HOST/NAME or none")
-    if parts.password or "password" in parse_qs(parts.query):
-        raise ValueError("without a password, which belongs into PGPASSWORD or ~/.pgpass")
-    return value
-
-
 def _schema(value: str) -> str:
     if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,62}", value):
         raise ValueError("1 to 63 of a-z, 0-9 and '_', no digit first, not beginning with pg_")
@@ -192,8 +179,8 @@ class Cluster:
 class Database:
     """Where each run's tables are published; an empty URL is DuckDB beside a local lake."""
 
-    url: str = _key("", _database, secret=True)
-    staging_url: str = _key("", _database, secret=True)
+    url: str = _key("", databases.check, secret=True)
+    staging_url: str = _key("", databases.check, secret=True)
     schema: str = _key("public", _schema)
 
 
@@ -215,7 +202,7 @@ class Stream:
     stream: str = _key(str(ROOT / "stream" / "events"), _stream)
     state: str = _key(str(ROOT / "stream" / "state"))
     summaries: str = _key(str(ROOT / "stream" / "summaries"))
-    database: str = _key("", _database, secret=True)
+    database: str = _key("", databases.check, secret=True)
     every: int = _key(1000, _whole(1))
     lateness_minutes: int = _key(60, _whole(0))
     kafka_properties: str = _key("")
@@ -287,6 +274,7 @@ def load(path: str | Path | None = None, overrides: Mapping[str, str] | None = N
         given = {k: _resolve(section, k, v, where) for k, v in _items(parser, section)}
         flags = _of_section(overrides or {}, section)
         values[section.lower()] = _section(cls, section, {**given, **flags}, flags, where, problems)
+    problems += _clashes(where, values)
     if problems:
         raise ConfigError("\n".join(problems))
     return replace(Config(), **values, path=where, warnings=_warnings(where, values))
@@ -346,6 +334,18 @@ def _section(
                 f"it must be {error}."
             )
     return cls(**checked)
+
+
+def _clashes(where: Path | None, values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with keys that are right by themselves."""
+    if not {"database", "datalake"} <= values.keys():
+        return []
+    database, lake = values["database"], values["datalake"].output_data
+    try:
+        databases.targets(database.url, database.staging_url, lake)
+    except ValueError as error:
+        return [f"{where}: [DATABASE] {error}."]
+    return []
 
 
 def _shown(key: Field, given: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from clicklake.config import Config
-from clicklake.errors import ClicklakeError
+from clicklake.errors import ClicklakeError, PublicationError
 from clicklake.lake.sql import Snapshot
 from clicklake.publish import csv, database, tables
 
@@ -38,7 +38,7 @@ def publish(
         except ClicklakeError as error:
             errors.append(error)
         except OSError as error:
-            errors.append(ClicklakeError(f"{place}: {error.strerror or error}. {_LATER}"))
+            errors.append(PublicationError(f"{place}: {error.strerror or error}. {database.LATER}"))
         else:
             seconds = round(time.monotonic() - start, 3)
             report[name] = {"to": place, "seconds": seconds, **outcome}
@@ -47,19 +47,16 @@ def publish(
     return report
 
 
-_LATER = "The lake itself is complete; run again to publish it."
-
-
 def _destinations(
     snapshot: Snapshot, config: Config, runs: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str, str, Callable[[], Mapping[str, Any]]]]:
     """The name and place of each destination, and what brings it up to date."""
-    now = datetime.now(UTC)
+    now, schema = datetime.now(UTC), config.database.schema
     main, staging = database.targets(config)
     if main:
         readers = tables.for_readers(snapshot, runs, now)
-        yield "database", str(main), partial(database.publish, main, readers)
+        yield "database", str(main), partial(database.publish, main, schema, readers)
     if staging:
         inputs = tables.for_staging(snapshot, now)
-        yield "staging", str(staging), partial(database.publish, staging, inputs)
+        yield "staging", str(staging), partial(database.publish, staging, schema, inputs)
     yield "csv", csv.folder(config), partial(csv.publish, snapshot, config)

@@ -2,82 +2,77 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
+import os
+import re
+from typing import TYPE_CHECKING
 
-from clicklake.config import Config
-from clicklake.errors import AccessError, ConfigError
+from clicklake.config import Config, databases
+from clicklake.config.databases import DatabaseUrl
+from clicklake.errors import AccessError, ConfigError, PublicationError
 from clicklake.publish.tables import Outcome, Publication
-from clicklake.storage import is_s3, open_storage
+
+if TYPE_CHECKING:
+    from adbc_driver_manager import Error
+
+LATER = "The lake itself is complete; run again to publish it."
+_SHOWN = 300  # characters of what a driver says
 
 
-@dataclass(frozen=True)
-class Target:
-    """A database: `schema` counts for PostgreSQL only."""
-
-    url: str
-    schema: str
-
-    @property
-    def kind(self) -> str:
-        return urlsplit(self.url).scheme
-
-    @property
-    def path(self) -> Path:
-        """The file of DuckDB or SQLite."""
-        return Path(self.url.partition(":///")[2]).expanduser().absolute()
-
-    def __str__(self) -> str:
-        """The URL without user and options."""
-        parts = urlsplit(self.url)
-        if self.kind in ("duckdb", "sqlite"):
-            return f"{self.kind}:///{self.path}"
-        return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def targets(config: Config) -> tuple[Target | None, Target | None]:
+def targets(config: Config) -> tuple[DatabaseUrl | None, DatabaseUrl | None]:
     """The databases for readers and for staging. Raises ConfigError if they are the same one."""
     settings = config.database
-    found = [
-        Target(url, settings.schema) if url not in ("", "none") else None
-        for url in (settings.url or _beside(config.datalake.output_data), settings.staging_url)
-    ]
-    if found[0] and found[1] and str(found[0]) == str(found[1]):
-        raise ConfigError(
-            f"[DATABASE] URL and STAGING_URL are both {found[0]}; staging needs one of its own."
-        )
-    return found[0], found[1]
+    try:
+        return databases.targets(settings.url, settings.staging_url, config.datalake.output_data)
+    except ValueError as error:
+        raise ConfigError(f"[DATABASE] {error}.") from None
 
 
-def _beside(output: str) -> str:
-    """The default: `lake.duckdb` beside a local folder `lake`, nothing for S3."""
-    return "none" if is_s3(output) else f"duckdb:///{open_storage(output).root}.duckdb"
-
-
-def publish(target: Target, publication: Publication) -> dict[str, object]:
+def publish(target: DatabaseUrl, schema: str, publication: Publication) -> dict[str, object]:
     """Bring a database to the state of `publication`, if it is not there yet.
 
+    `schema` counts for PostgreSQL only.
     Returns `status` (`published` or `current`) and, if published, the `rows` of each table and
     `warnings`.
-    Raises AccessError if the database could not be written; it is then as it was.
+    Raises PublicationError if the database cannot be reached or written, AccessError if it does
+    not let the user in; it is then as it was.
     """
     from adbc_driver_manager import Error
 
     try:
-        outcome = _publish(target, publication)
+        outcome = _publish(target, schema, publication)
     except Error as error:
-        reason = str(error).splitlines()[0]  # what follows may quote a row
-        raise AccessError(
-            f"{target}: {reason}\nThe database shows what it did before. "
-            "The lake itself is complete; run again to publish it."
-        ) from None
+        raise _told(target, error) from None
     if outcome is None:
         return {"status": "current"}
     return {"status": "published", "rows": outcome.rows, "warnings": outcome.warnings}
 
 
-def _publish(target: Target, publication: Publication) -> Outcome | None:
+def _told(target: DatabaseUrl, error: Error) -> AccessError:
+    """A driver's error in words: the place, the cause, what to do; no rows and no secrets."""
+    cause = _cause(str(error))
+    if re.search(r"authentication failed|no password supplied|pg_hba\.conf", cause):
+        return AccessError(
+            f"{target}: lets nobody in: {cause}\n"
+            f"The password is taken from PGPASSWORD or ~/.pgpass. {LATER}"
+        )
+    if error.sqlstate == "42501":  # insufficient privilege
+        return AccessError(f"{target}: {cause}\nThe user lacks a right for it. {LATER}")
+    if cause.startswith(("connection to server", "could not translate host name")):
+        return PublicationError(f"{target}: cannot be reached: {cause}\n{LATER}")
+    return PublicationError(f"{target}: {cause}\nThe database shows what it did before. {LATER}")
+
+
+def _cause(text: str) -> str:
+    """The first line of what a driver says; what follows may quote a row."""
+    line = text.partition("\n")[0]
+    line = re.sub(r"^[A-Z_]+: |\[[A-Za-z]+\] |Failed to connect: |Query was.*", "", line)
+    if secret := os.environ.get("PGPASSWORD"):
+        line = line.replace(secret, "***")
+    shown = "".join(c if c.isprintable() else "?" for c in line.strip())
+    return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + " …"
+
+
+def _publish(target: DatabaseUrl, schema: str, publication: Publication) -> Outcome | None:
     if target.kind == "duckdb":
         from clicklake.publish import duckdb
 
@@ -88,4 +83,4 @@ def _publish(target: Target, publication: Publication) -> Outcome | None:
         return sqlite.publish(target.path, publication)
     from clicklake.publish import postgresql
 
-    return postgresql.publish(target.url, target.schema, publication)
+    return postgresql.publish(target.url, schema, publication)
