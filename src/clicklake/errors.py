@@ -39,6 +39,12 @@ class LeaseHeldError(ClicklakeError):
     exit_code = 5
 
 
+class DamagedError(ClicklakeError):
+    """The lake's state is not what was written; nothing was changed."""
+
+    can_be_rebuilt = True
+
+
 class ConflictError(ClicklakeError):
     """A name is taken by somebody else, or a bucket lies in another region."""
 

@@ -18,13 +18,18 @@ SOURCES = ("user_updates", "page_views", "clickstream")
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the lake: its data columns, its key, and how its folders are laid out."""
+    """A table of the lake: its data columns, its key, and how its folders are laid out.
+
+    `rules` is the version of the rules by which its columns are computed: with another number
+    the next run computes the table anew, from the lake itself.
+    """
 
     name: str
     schema: pa.Schema
     key: tuple[str, ...]
     partitions: tuple[str, ...] = ()
     time: str | None = None  # the column that `year` and `month` are taken from
+    rules: int = 1
 
     @property
     def columns(self) -> list[str]:

@@ -16,6 +16,8 @@ import pytest
 
 from clicklake import buckets
 from clicklake.engines import Engine
+from clicklake.engines.sail import Sail
+from clicklake.engines.spark import Spark
 from clicklake.lake.tables import Tables
 from clicklake.parse import kernels
 from clicklake.parse.rows import CLICKS, SOURCES
@@ -29,21 +31,23 @@ RULES = visits.Rules(gap_minutes=30, bot_views_per_minute=3)
 
 
 @pytest.mark.parametrize(
-    "text_bytes, rows, cores, exchange, expected",
+    "text_bytes, rows, cores, kind, expected",
     [
-        (0, 0, 2, False, (1, 1)),
-        (GB, 0, 2, False, (20, 2)),  # half a million lines of 100 bytes each
-        (0, 10_000_000, 2, False, (20, 2)),
-        (10 * GB, 0, 2, False, (80, 2)),  # ten times the work: three times the files at once
-        (100 * GB, 0, 16, False, (252, 16)),
-        (100 * GB, 0, 64, True, (2000, 64)),
-        (1000 * GB, 0, 64, True, (20_000, 625)),
+        (0, 0, 2, Sail, (1, 1)),
+        (GB, 0, 2, Sail, (20, 2)),  # half a million lines of 100 bytes each
+        (0, 10_000_000, 2, Sail, (20, 2)),
+        (10 * GB, 0, 2, Sail, (80, 2)),  # ten times the work: three times the files at once
+        (100 * GB, 0, 16, Sail, (252, 16)),
+        (100 * GB, 0, 64, Spark, (2000, 64)),
+        (1000 * GB, 0, 64, Spark, (20_000, 625)),
     ],
 )
 def test_shares(
-    text_bytes: int, rows: int, cores: int, exchange: bool, expected: tuple[int, int]
+    text_bytes: int, rows: int, cores: int, kind: type[Engine], expected: tuple[int, int]
 ) -> None:
-    given = buckets.shares(text_bytes, rows, cores=cores, exchange=exchange)
+    engine = kind.__new__(kind)  # not started
+    engine.cores = cores
+    given = buckets.shares(text_bytes, rows, engine)
     assert (given.buckets, given.tasks) == expected
 
 
@@ -228,8 +232,8 @@ def test_users_are_in_one_part_each(sail: Engine, tmp_path: Path) -> None:
 def _agree_on_buckets(engine: Engine, place: Path) -> None:
     tables = Tables(engine.session, open_storage(str(place)), "run")
     rows = engine.session.createDataFrame(_clicks(500))
-    shares = buckets.Shares(5, 2, exchange=engine.name == "spark")
-    for number, infos in buckets.write(tables, rows, "known", shares).items():
+    shares = buckets.Shares(5, 2)
+    for number, infos in buckets.write(tables, rows, "known", shares, engine.gathered).items():
         found = [pq.read_table(place / info.path, partitioning=None) for info in infos]
         visitors = pa.concat_tables(found)["anonymous_user_id"].unique().to_pylist()
         assert {zlib.crc32(name.encode()) % 5 for name in visitors} == {number}

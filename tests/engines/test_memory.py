@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clicklake import engines
+from clicklake.engines import memory
 
 LAYOUTS = {
     "version 2, own and outer": (
@@ -42,14 +42,14 @@ def test_limits_of_control_groups(tmp_path: Path, name: str) -> None:
         file = tmp_path / "sys" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{text}\n")
-    found = list(engines._group_limits(tmp_path / "cgroup", tmp_path / "sys"))
+    found = list(memory.group_limits(tmp_path / "cgroup", tmp_path / "sys"))
     assert found == expected
 
 
 def test_no_more_than_the_machine_has() -> None:
     import psutil
 
-    assert 0 < engines._machine_memory_mb() <= psutil.virtual_memory().total >> 20
+    assert 0 < memory.machine_memory_mb() <= psutil.virtual_memory().total >> 20
 
 
 def test_many_files_may_be_open() -> None:
@@ -57,7 +57,7 @@ def test_many_files_may_be_open() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
     try:
-        engines._allow_open_files()
+        memory.allow_open_files()
         wanted = 1 << 16 if hard == resource.RLIM_INFINITY else min(hard, 1 << 16)
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (wanted, hard)
     finally:

@@ -38,12 +38,13 @@ def settings(source: Path, lake: Path) -> config.Config:
 def run(running, source: Path, lake: Path, **changes) -> dict:
     options = job.Options("sail", AS_OF, **changes)
     quiet = Reporter(Console(file=io.StringIO()))
-    return job.run(settings(source, lake), options, quiet, running)
+    return job.run(settings(source, lake), options, quiet, running).to_json()
 
 
 def forget_(source: Path, lake: Path, name: str, kind: str | None = None) -> dict:
     quiet = Reporter(Console(file=io.StringIO()))
-    return forget.run(settings(source, lake), name, kind, quiet, lambda plan: True)
+    done = forget.run(settings(source, lake), name, kind, quiet, lambda removal: True)
+    return done.to_json()
 
 
 def contents(lake: Path) -> Iterator[tuple[Path, str]]:
@@ -174,7 +175,9 @@ def test_nothing_happens_without_consent(both):
     before = sorted((file, text) for file, text in contents(mine / "lake"))
     quiet = Reporter(Console(file=io.StringIO()))
     plans = []
-    metrics = forget.run(settings(mine / "in", mine / "lake"), "7", None, quiet, plans.append)
+    metrics = forget.run(
+        settings(mine / "in", mine / "lake"), "7", None, quiet, plans.append
+    ).to_json()
     assert metrics["status"] == "nothing_new"
     assert plans[0].rows["users"] == 1
     assert "ann" not in forget.told(plans[0]).lower()
@@ -198,7 +201,8 @@ def test_the_command_line_asks_first_and_names_nobody(both, capsys):
 def test_only_keyed_hashes_are_kept(both):
     mine, _ = both
     forget_(mine / "in", mine / "lake", "7")
-    kept = json.loads((mine / "lake" / "_clicklake" / "forgotten.json").read_text())
+    [document] = (mine / "lake" / "_clicklake" / "state").glob("*/forgotten.json")
+    kept = json.loads(document.read_text())
     assert len(kept["hashes"]) == 4  # a user, two addresses, a visitor
     assert all(len(each) == 64 for each in kept["hashes"])
     again = Forgotten().with_person(Person(users=frozenset([7])))

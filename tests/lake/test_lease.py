@@ -121,7 +121,8 @@ def test_process_numbers_count_within_their_namespace_only() -> None:
 def test_a_local_lock_ends_with_its_process(tmp_path: Path) -> None:
     code = (
         "import sys, os; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path; from clicklake import lease, storage\n"
+        "from pathlib import Path\n"
+        "from clicklake import storage; from clicklake.lake import lease\n"
         "with lease.held(storage.LocalStorage(Path(sys.argv[2]))):\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )

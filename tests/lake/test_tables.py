@@ -29,12 +29,12 @@ def _views() -> pa.Table:
 
 
 def _stage(
-    engine: Engine, place: Path, target_bytes: int, tasks: int, month_bytes: int = 0
+    engine: Engine, place: Path, target_bytes: int, tasks: int, month_files: int = 1
 ) -> list[LiveFile]:
     """Stage the rows; the files. Fails if a row is lost, doubled or moved."""
     tables = Tables(engine.session, open_storage(str(place)), "run", target_bytes)
     rows = engine.session.createDataFrame(_views()).repartition(tasks)
-    staged = tables.stage(rows, PAGE_VIEWS, month_bytes=month_bytes)
+    staged = tables.stage(rows, PAGE_VIEWS, month_files=month_files)
     read = [pq.read_table(place / path, schema=PAGE_VIEWS.schema) for path, _ in staged.files]
     for part, (_, file) in zip(read, staged.files, strict=True):
         assert file.rows == part.num_rows
@@ -67,7 +67,7 @@ def test_a_month_that_is_known_to_be_large_is_written_once(
     written = []
     write = Tables.write
     monkeypatch.setattr(Tables, "write", lambda *given: written.append(given) or write(*given))
-    parts = _stage(sail, tmp_path / "parts", april // 4, tasks=1, month_bytes=april)
+    parts = _stage(sail, tmp_path / "parts", april // 4, tasks=1, month_files=4)
     assert len(written) == 1
     assert Counter(file.month for file in parts) == {APRIL: 4, MAY: 4}
 

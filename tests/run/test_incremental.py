@@ -15,7 +15,7 @@ import lakes
 import oracle
 from clicklake.engines import Engine
 from clicklake.errors import ConfigError, InputError
-from clicklake.run import job
+from clicklake.run import context, landing
 from days import AS_OF, HEADER, Day, _together, days
 
 
@@ -54,8 +54,8 @@ def test_daily_runs_make_the_lake_of_one_run(
 
     `bucket_bytes`: of a day's rows, which are worked at in parts.
     """
-    monkeypatch.setattr(job, "_FEW_NEW", few_new)
-    monkeypatch.setattr(job, "_BUCKET_BYTES", bucket_bytes)
+    monkeypatch.setattr(context, "FEW_NEW", few_new)
+    monkeypatch.setattr(landing, "_BUCKET_BYTES", bucket_bytes)
     made = days(seed, count) if count == 30 else days(seed)[10:18]  # around the border
     for day in order(made):
         hostile.write(day, tmp_path / "in")

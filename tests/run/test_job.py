@@ -14,7 +14,7 @@ import oracle
 from against_oracle import check
 from clicklake.engines import Engine
 from clicklake.parse import texts
-from clicklake.run import job
+from clicklake.run import landing
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -29,7 +29,7 @@ def test_users_in_parts(
     sail: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, bucket_bytes: int
 ) -> None:
     """As large logs are worked at, and read by compiled code."""
-    monkeypatch.setattr(job, "_BUCKET_BYTES", bucket_bytes)
+    monkeypatch.setattr(landing, "_BUCKET_BYTES", bucket_bytes)
     monkeypatch.setattr(texts, "_INTERPRETED", -1)
     check(sail, tmp_path, hostile.build(seed))
 

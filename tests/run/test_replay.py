@@ -48,9 +48,7 @@ def mended(tmp_path) -> Path:
 def replayed(sail, monkeypatch):
     """Replay with the running engine."""
     inner = job.run
-    monkeypatch.setattr(
-        replay.pipeline, "run", lambda c, o, r, running=sail: inner(c, o, r, running)
-    )
+    monkeypatch.setattr(job, "run", lambda c, o, r, running=sail: inner(c, o, r, running))
 
     def run(
         source: Path,
@@ -63,7 +61,7 @@ def replayed(sail, monkeypatch):
         options = job.Options("sail", as_of, publish=False)
         quiet = Reporter(Console(file=io.StringIO()))
         settings = lakes.configuration(source, lake, **changes)
-        return replay.run(settings, options, kind, [str(file) for file in files], quiet)
+        return replay.run(settings, options, kind, [str(file) for file in files], quiet).to_json()
 
     return run
 

@@ -41,7 +41,7 @@ def run(
     """One run of the job in this process; its metrics."""
     options = job.Options("sail", as_of, rebuild, forget_missing, publish=False)
     quiet = Reporter(Console(file=io.StringIO()))
-    return job.run(configuration(source, lake, **changes), options, quiet, running)
+    return job.run(configuration(source, lake, **changes), options, quiet, running).to_json()
 
 
 def manifest(lake: Path) -> dict[str, Any]:

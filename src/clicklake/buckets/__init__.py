@@ -7,9 +7,8 @@ own for every month.
 
 from __future__ import annotations
 
-import math
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -21,9 +20,11 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from clicklake.engines import Engine
 from clicklake.engines.batches import owned
 from clicklake.lake import Month, partition_values
-from clicklake.lake.tables import Staged, Tables, open_parquet
+from clicklake.lake.parquet import open_parquet
+from clicklake.lake.tables import Staged, Tables
 from clicklake.parse.interning import Interner, checksums
 from clicklake.parse.rows import Source
 from clicklake.rules.visits import EVENTS, TEXTS, Rules, Texts, Visits
@@ -37,7 +38,6 @@ _ROWS = 500_000  # of a bucket, about
 _ROW_BYTES = 100  # of a line of the log, about
 _AT_ONCE = 1 << 20  # rows that a reader keeps until it writes them
 _TEXTS_AT_ONCE = 1 << 25  # bytes of distinct texts that it keeps
-_OPEN = 32  # files at once, up to which a bucket has no more than `_ROWS`
 
 # For Sail: each open file has a group of rows in memory.
 _NARROW: dict[str, int | str] = {
@@ -47,41 +47,37 @@ _NARROW: dict[str, int | str] = {
 }
 
 Buckets = Mapping[int, Sequence[FileInfo]]
+Gathered = Callable[[DataFrame, str], DataFrame]
 
 
 @dataclass(frozen=True)
 class Shares:
-    """How the work is shared: into how many buckets, and these among how many tasks.
-
-    `exchange`: whether the engine brings a bucket's rows together before it writes them.
-    """
+    """How the work is shared: into how many buckets, and these among how many tasks."""
 
     buckets: int
     tasks: int
-    exchange: bool = False
 
 
-def shares(text_bytes: int, rows: int, *, cores: int, exchange: bool) -> Shares:
+def shares(text_bytes: int, rows: int, engine: Engine) -> Shares:
     """For so many bytes of new logs and so many rows of the lake.
 
-    On many cores a task takes some 32 buckets, so that its files are not small. An engine that
-    does not bring a bucket's rows together has a file open for each bucket: there are fewer,
-    larger ones, so that the memory for both grows with the square root of the work.
+    On many cores a task takes some 32 buckets, so that its files are not small.
     """
-    count = max(1, -(-(text_bytes // _ROW_BYTES + rows) // _ROWS))
-    if not exchange:
-        count = min(count, math.isqrt(_OPEN * count))
-    return Shares(count, min(count, max(cores, count // 32)), exchange)
+    count = engine.bucket_count(max(1, -(-(text_bytes // _ROW_BYTES + rows) // _ROWS)))
+    return Shares(count, min(count, max(engine.cores, count // 32)))
 
 
-def write(tables: Tables, rows: DataFrame, folder: str, given: Shares) -> dict[int, list[FileInfo]]:
-    """Bring rows into buckets by visitor; those without a visitor into the bucket `NONE`."""
+def write(
+    tables: Tables, rows: DataFrame, folder: str, given: Shares, gathered: Gathered
+) -> dict[int, list[FileInfo]]:
+    """Bring rows into buckets by visitor; those without a visitor into the bucket `NONE`.
+
+    `gathered`: as `Engine.gathered`.
+    """
     visitor = F.col("anonymous_user_id")
     number = F.pmod(F.crc32(visitor.cast("binary")), F.lit(given.buckets)).cast("int")
     rows = rows.withColumn(BUCKET, F.when(visitor.isNull(), NONE).otherwise(number))
-    if given.exchange:
-        rows = rows.repartition(BUCKET)
-    tables.write(rows, folder, [BUCKET], **_NARROW)
+    tables.write(gathered(rows, BUCKET), folder, [BUCKET], **_NARROW)
     return found(tables, folder)
 
 

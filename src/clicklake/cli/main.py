@@ -10,11 +10,14 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import date
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from clicklake import config, errors, progress
 from clicklake.errors import ClicklakeError, ConfigError
 from clicklake.schemas import SOURCES
+
+if TYPE_CHECKING:
+    from clicklake.lake.metrics import RunMetrics
 
 INTERRUPTED = 130
 
@@ -153,17 +156,17 @@ def _run(given: argparse.Namespace, reporter: progress.Reporter) -> int:
     metrics = job.run(loaded, options, reporter)
     _finish(loaded, metrics, reporter)
     if given.json:
-        print(json.dumps(metrics, ensure_ascii=False))
+        print(json.dumps(metrics.to_json(), ensure_ascii=False, default=str))
     return 0
 
 
-def _finish(loaded: config.Config, metrics: dict[str, Any], reporter: progress.Reporter) -> None:
+def _finish(loaded: config.Config, metrics: RunMetrics, reporter: progress.Reporter) -> None:
     place = loaded.datalake.output_data
-    if metrics["status"] == "nothing_new":
-        reporter.say(f"nothing new; the lake is as run {metrics['run_id'] or '(none)'} left it")
+    if not metrics.is_committed:
+        reporter.say(f"nothing new; the lake is as run {metrics.run_id or '(none)'} left it")
         return
     hint = 'ask it: python scripts/query.py "select * from user_page_views limit 5"'
-    progress.show(reporter.console, metrics, place, hint)
+    progress.show(reporter.console, metrics.to_json(), place, hint)
 
 
 def _verify(given: argparse.Namespace, reporter: progress.Reporter) -> int:
@@ -183,7 +186,7 @@ def _replay(given: argparse.Namespace, reporter: progress.Reporter) -> int:
     metrics = replay.run(loaded, options, given.source, given.files, reporter)
     _finish(loaded, metrics, reporter)
     if given.json:
-        print(json.dumps(metrics, ensure_ascii=False))
+        print(json.dumps(metrics.to_json(), ensure_ascii=False, default=str))
     return 0
 
 
@@ -193,8 +196,8 @@ def _forget(given: argparse.Namespace, reporter: progress.Reporter) -> int:
 
     _quieten()
 
-    def confirm(plan: forget.Plan) -> bool:
-        reporter.say(forget.told(plan))
+    def confirm(removal: forget.Removal) -> bool:
+        reporter.say(forget.told(removal))
         if given.dry_run or given.yes:
             return bool(given.yes and not given.dry_run)
         if not sys.stdin.isatty():
@@ -202,8 +205,7 @@ def _forget(given: argparse.Namespace, reporter: progress.Reporter) -> int:
         return input("Forget this person? Type yes: ").strip() == "yes"
 
     metrics = forget.run(loaded, given.name, given.kind, reporter, confirm)
-    done = metrics["status"] == "committed"
-    reporter.say(forget.DONE if done else "nothing was changed")
+    reporter.say(forget.DONE if metrics.is_committed else "nothing was changed")
     if given.json:
-        print(json.dumps(metrics, ensure_ascii=False))
+        print(json.dumps(metrics.to_json(), ensure_ascii=False, default=str))
     return 0

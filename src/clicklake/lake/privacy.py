@@ -15,11 +15,9 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clicklake.lake import OURS
+from clicklake.lake.commits import Lake
+from clicklake.lake.places import FORGOTTEN
 from clicklake.parse.rows import Parsed, Rejects
-from clicklake.storage import Storage
-
-FORGOTTEN = f"{OURS}/forgotten.json"
 
 USER, EMAIL, VISITOR = "user", "email", "visitor"
 KINDS = (USER, EMAIL, VISITOR)
@@ -166,9 +164,9 @@ class Forgotten:
         return cls(base64.b64decode(raw["key"]), frozenset(raw["hashes"]))
 
 
-def load(storage: Storage) -> Forgotten:
+def load(lake: Lake) -> Forgotten:
     """Who is kept out of a lake; nobody, as long as nobody was forgotten."""
-    data = storage.read(FORGOTTEN)
+    data = lake.document(FORGOTTEN)
     return Forgotten.from_json(data) if data else Forgotten()
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import count
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from clicklake.errors import ClicklakeError
-from clicklake.lake import STAGING, LiveFile, Month, partition_values
+from clicklake.lake.manifest import LiveFile, Month, partition_values
+from clicklake.lake.parquet import audit_file, read_footer
+from clicklake.lake.places import STAGING
 from clicklake.rules.distinct import with_month
 from clicklake.schemas import Table
 from clicklake.storage import THREADS, FileInfo, Storage
@@ -45,6 +42,40 @@ class Staged:
         return Staged(self.table, tuple(pair for pair in self.files if pair[1].month in wanted))
 
 
+@dataclass(frozen=True)
+class Rewrite:
+    """Staged files of a table, and the live files that they replace."""
+
+    staged: Staged
+    removed: list[LiveFile]
+
+    @property
+    def months(self) -> set[Month]:
+        return {*self.staged.months, *(file.month for file in self.removed if file.month)}
+
+    @property
+    def gaining(self) -> set[Month]:
+        """The months that have gained rows."""
+        balance: dict[Month | None, int] = {}
+        for file in [file for _, file in self.staged.files]:
+            balance[file.month] = balance.get(file.month, 0) + file.rows
+        for file in self.removed:
+            balance[file.month] = balance.get(file.month, 0) - file.rows
+        return {month for month, rows in balance.items() if month and rows}
+
+    def of(self, months: Iterable[Month]) -> Rewrite:
+        """What is done to some of the months."""
+        wanted = set(months)
+        return Rewrite(
+            self.staged.of(wanted), [file for file in self.removed if file.month in wanted]
+        )
+
+    @property
+    def gained(self) -> int:
+        """How many rows more the table has."""
+        return self.staged.rows - sum(file.rows for file in self.removed)
+
+
 def joined(table: Table, parts: Iterable[Staged]) -> Staged:
     """A table that was staged in parts."""
     return Staged(table, tuple(pair for part in parts for pair in part.files))
@@ -70,8 +101,12 @@ class Tables:
         uris = [self.storage.uri(path) for path in paths]
         return self.session.read.schema(columns).parquet(*uris).select(*schema.names)
 
-    def live(self, table: Table, files: Iterable[LiveFile]) -> DataFrame:
-        return self.read(table.schema, [file.path for file in files])
+    def live(
+        self, table: Table, files: Iterable[LiveFile], stored: pa.Schema | None = None
+    ) -> DataFrame:
+        """The rows of live files, as the table is declared; `stored`: as the files are."""
+        rows = self.read(stored or table.schema, [file.path for file in files])
+        return rows if stored is None else conformed(rows, table)
 
     def staged(self, staged: Staged) -> DataFrame:
         return self.read(staged.table.schema, [path for path, _ in staged.files])
@@ -96,19 +131,18 @@ class Tables:
         return self.files(folder)
 
     def stage(
-        self, rows: DataFrame, table: Table, attempt: str = "tables", *, month_bytes: int = 0
+        self, rows: DataFrame, table: Table, attempt: str = "tables", *, month_files: int = 1
     ) -> Staged:
         """Write a table's rows and read back what was written, by its footers.
 
-        `month_bytes`: about what a month takes, for an engine that makes one file of each; of a
-        large one several are made at once.
+        `month_files`: into how many a month is divided, for an engine that makes one of each.
         """
         rows = rows.select(*table.columns, *(name for name in table.partitions if not table.time))
         partitions = list(table.partitions)
         if table.time:
             rows = with_month(rows, table.time)
-        if (parts := month_bytes // self.target_bytes) > 1:
-            rows = rows.withColumn(PART, _part(table, F.lit(parts)))
+        if month_files > 1:
+            rows = rows.withColumn(PART, _part(table, F.lit(month_files)))
             partitions.append(PART)
         infos = self.write(rows, f"{attempt}/{table.name}", partitions)
         return self.audited(table, infos, attempt)
@@ -175,69 +209,14 @@ def _month(info: FileInfo) -> Month:
     return int(values["year"]), int(values["month"])
 
 
+def conformed(rows: DataFrame, table: Table) -> DataFrame:
+    """Rows in the columns of a table's declaration: cast, and null where they lack one."""
+    columns = []
+    for field, type_ in zip(table.schema, from_arrow_schema(table.schema), strict=True):
+        stored = F.col(field.name) if field.name in rows.columns else F.lit(None)
+        columns.append(stored.cast(type_.dataType).alias(field.name))
+    return rows.select(*columns)
+
+
 def _nullable(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field.with_nullable(True) for field in schema])
-
-
-def read_footer(storage: Storage, info: FileInfo) -> pq.FileMetaData:
-    return pq.read_metadata(pa.PythonFile(_Ranges(storage, info), mode="r"))
-
-
-def open_parquet(
-    storage: Storage, info: FileInfo, dictionaries: Sequence[str] = ()
-) -> pq.ParquetFile:
-    """A file to read; the columns `dictionaries` are read as such."""
-    stored = pa.PythonFile(_Ranges(storage, info), mode="r")
-    return pq.ParquetFile(stored, read_dictionary=list(dictionaries) or None)
-
-
-def audit_file(table: Table, file: LiveFile, footer: pq.FileMetaData) -> None:
-    """Raises ClicklakeError if a file is not what its table's declaration and folder say."""
-    if footer.schema.names != table.columns:
-        raise ClicklakeError(f"{file.path}: its columns are {footer.schema.names}.")
-    for at in range(footer.num_row_groups):
-        group = footer.row_group(at)
-        for position, field in enumerate(table.schema):
-            statistics = group.column(position).statistics
-            if statistics is None:
-                continue
-            if not field.nullable and statistics.null_count:
-                raise ClicklakeError(f"{file.path}: {field.name} holds null.")
-            if field.name == table.time and statistics.has_min_max:
-                _check_month(file, statistics.min, statistics.max)
-
-
-def _check_month(file: LiveFile, first: Any, last: Any) -> None:
-    for time in (first, last):
-        if isinstance(time, datetime) and (time.year, time.month) != file.month:
-            shown = time.replace(tzinfo=UTC).isoformat()
-            raise ClicklakeError(f"{file.path}: holds a row of {shown}.")
-
-
-class _Ranges(io.RawIOBase):
-    """A stored file as a seekable one, read range by range."""
-
-    def __init__(self, storage: Storage, info: FileInfo) -> None:
-        self._storage = storage
-        self._info = info
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._info.size}[whence]
-        self._at = base + offset
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        end = self._info.size if size < 0 else min(self._at + size, self._info.size)
-        data = b"".join(self._storage.chunks(self._info, self._at, end)) if end > self._at else b""
-        self._at += len(data)
-        return data

@@ -13,11 +13,13 @@ from pathlib import Path
 from clicklake import engines
 from clicklake.config import Config
 from clicklake.errors import ClicklakeError, InputError
-from clicklake.lake import Lake
+from clicklake.lake import snapshot
+from clicklake.lake.commits import read_ledger
+from clicklake.lake.metrics import RunMetrics
 from clicklake.logs.inputs import REPLAYED
 from clicklake.progress import Reporter
 from clicklake.run import job
-from clicklake.run.job import Metrics, Options
+from clicklake.run.options import Options
 from clicklake.schemas import SOURCES
 from clicklake.storage import Storage, open_storage
 
@@ -28,7 +30,7 @@ def run(
     source: str | None,
     files: Sequence[str],
     reporter: Reporter,
-) -> Metrics:
+) -> RunMetrics:
     """Bring in the repaired rows of `files`, or without files parse refused rows again.
 
     `source`: whose format the files have, or whose rows; None means every source's.
@@ -42,7 +44,7 @@ def run(
 
 def _add(
     config: Config, options: Options, source: str, files: Sequence[str], reporter: Reporter
-) -> Metrics:
+) -> RunMetrics:
     """Keep files of a source's format in the lake, and read them as a part of its input.
 
     Rows that the lake has already count as duplicates, whether they came from the raw input or
@@ -77,7 +79,5 @@ def _copy(storage: Storage, path: str, file: Path) -> None:
 
 def _drop_unread(storage: Storage, source: str, paths: Sequence[str]) -> None:
     """Delete replayed files that no run has taken."""
-    lake = Lake(storage)
-    lake.load()
-    taken = lake.ledger.get(source, {})
+    taken = read_ledger(storage, snapshot(storage).manifest).get(source, {})
     storage.delete(path for path in paths if path not in taken)

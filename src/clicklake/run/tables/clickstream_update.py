@@ -8,7 +8,7 @@ and it is counted in the month of its start. So beside the months that have new 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
@@ -19,52 +19,18 @@ from pyspark.sql import functions as F
 from clicklake import buckets
 from clicklake.buckets import Buckets, Shares
 from clicklake.lake import LiveFile, Manifest, Month
-from clicklake.lake.tables import Staged, Tables
+from clicklake.lake.tables import Rewrite, Staged, Tables
 from clicklake.parse.rows import CLICKS
 from clicklake.rules.visits import Rules
-from clicklake.schemas import CLICKSTREAM, SESSIONS
+from clicklake.schemas import CLICKSTREAM, SESSIONS, Table
 
 
 @dataclass(frozen=True)
-class New:
+class NewEvents:
     """A run's new events: as rows, and in their buckets."""
 
     rows: DataFrame
     buckets: Buckets
-
-
-@dataclass(frozen=True)
-class Rewrite:
-    """Staged files of a table, and the live files that they replace."""
-
-    staged: Staged
-    removed: list[LiveFile]
-
-    @property
-    def months(self) -> set[Month]:
-        return {*self.staged.months, *(file.month for file in self.removed if file.month)}
-
-    @property
-    def gaining(self) -> set[Month]:
-        """The months that have gained rows."""
-        balance: dict[Month | None, int] = {}
-        for file in [file for _, file in self.staged.files]:
-            balance[file.month] = balance.get(file.month, 0) + file.rows
-        for file in self.removed:
-            balance[file.month] = balance.get(file.month, 0) - file.rows
-        return {month for month, rows in balance.items() if month and rows}
-
-    def of(self, months: Iterable[Month]) -> Rewrite:
-        """What is done to some of the months."""
-        wanted = set(months)
-        return Rewrite(
-            self.staged.of(wanted), [file for file in self.removed if file.month in wanted]
-        )
-
-    @property
-    def kept(self) -> int:
-        """Rows that the table has gained."""
-        return self.staged.rows - sum(file.rows for file in self.removed)
 
 
 def begins(month: Month) -> datetime:
@@ -76,18 +42,31 @@ def ends(month: Month) -> datetime:
     return begins((year + number // 12, number % 12 + 1))
 
 
-class Months:
-    """The clickstream's work of one run."""
+class ClickstreamUpdate:
+    """Which months of the clickstream a run computes, and the sessions that follow.
 
-    def __init__(self, tables: Tables, manifest: Manifest, rules: Rules, shares: Shares) -> None:
+    `manifest`: the lake that it builds upon; `rows`: reads some of its files.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        manifest: Manifest,
+        rows: Callable[[Table, Iterable[LiveFile]], DataFrame],
+        rules: Rules,
+        shares: Shares,
+        gathered: buckets.Gathered,
+    ) -> None:
         self.tables = tables
         self.manifest = manifest
+        self.rows = rows
         self.rules = rules
         self.shares = shares
+        self.gathered = gathered
         self._computed: set[Month] = set()
         self._sessions = Staged(SESSIONS, ())  # of the events of the months that were computed
 
-    def compute(self, new: New | None, touched: Iterable[Month]) -> Rewrite:
+    def compute(self, new: NewEvents | None, touched: Iterable[Month]) -> Rewrite:
         """`clickstream` of the touched months and of those that follow from them."""
         months = self._closure(new, set(touched))
         known = self._known(months)
@@ -115,7 +94,7 @@ class Months:
         return set() if any(self._reaches(self._computed, m) for m in others) else self._computed
 
     def _live(self, months: Iterable[Month]) -> DataFrame:
-        return self.tables.live(CLICKSTREAM, self.manifest.files(CLICKSTREAM.name, months))
+        return self.rows(CLICKSTREAM, self.manifest.files(CLICKSTREAM.name, months))
 
     def _known(self, months: set[Month]) -> DataFrame | None:
         """The lake's events of `months`, and those from which a session may go on into them."""
@@ -130,7 +109,8 @@ class Months:
         """`clickstream` and `sessions` of known events and new ones, staged."""
         parts = [new or {}]
         if known is not None:
-            parts.append(buckets.write(self.tables, known, f"events/{attempt}", self.shares))
+            folder = f"events/{attempt}"
+            parts.append(buckets.write(self.tables, known, folder, self.shares, self.gathered))
         events = buckets.together(*parts)
         return buckets.label(self.tables, events, self.rules, attempt, self.shares.tasks)
 
@@ -147,7 +127,7 @@ class Months:
     def _tail(self, month: Month, since: datetime) -> DataFrame:
         return _in_sessions(self._live([month]).where(F.col("time") >= F.lit(since)))
 
-    def _closure(self, new: New | None, months: set[Month]) -> set[Month]:
+    def _closure(self, new: NewEvents | None, months: set[Month]) -> set[Month]:
         """`months` and those after them where a session's start changes."""
         while new is not None:
             changed = [
@@ -199,9 +179,7 @@ class Months:
         if not self.manifest.files(CLICKSTREAM.name):
             return set()
         now = _foreign_events(self.tables.staged(clickstream.staged), months, sign=1)
-        before = _foreign_events(
-            self.tables.live(CLICKSTREAM, clickstream.removed), months, sign=-1
-        )
+        before = _foreign_events(self.rows(CLICKSTREAM, clickstream.removed), months, sign=-1)
         changed = (
             now.unionByName(before)
             .groupBy("session_id")

@@ -1,0 +1,141 @@
+"""Files without the rows of forgotten persons."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from html import escape
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from clicklake.lake import (
+    RUNS,
+    STAGING,
+    Lake,
+    Ledger,
+    LedgerFile,
+    LiveFile,
+    Snapshot,
+    partition_values,
+    privacy,
+)
+from clicklake.lake.draft import StateDraft
+from clicklake.lake.parquet import audit_file, open_parquet
+from clicklake.lake.privacy import Forgotten, Person
+from clicklake.lake.tables import Rewrite, Staged
+from clicklake.logs.inputs import REPLAYED
+from clicklake.logs.sources import compression
+from clicklake.schemas import TABLES, Table
+from clicklake.storage import Storage
+
+
+def stage(draft: StateDraft, forgotten: Forgotten, run_id: str) -> dict[str, int]:
+    """Write every file that has rows of forgotten persons anew, without them, into staging.
+
+    Returns how many rows go, by table.
+    """
+    lake = draft.lake
+    gone_by_table: dict[str, int] = {}
+    number = 0
+    for table in TABLES.values():
+        infos = {info.path: info for info in lake.storage.list(table.name)}
+        for file in lake.manifest.files(table.name):
+            content = open_parquet(lake.storage, infos[file.path])
+            is_gone = partial(_is_gone, forgotten, partition_values(file.path).get("source"))
+            gone = sum(pc.sum(is_gone(rows)).as_py() for rows in content.iter_batches())
+            if not gone:
+                continue
+            gone_by_table[table.name] = gone_by_table.get(table.name, 0) + gone
+            staged = []
+            if gone < file.rows:
+                folder = file.path.rpartition("/")[0]
+                live = f"{folder}/{run_id}-{number:05d}.parquet"
+                staged.append(_rewrite(lake, table, content, is_gone, run_id, live))
+                number += 1
+            draft.put(table, Rewrite(Staged(table, tuple(staged)), [file]))
+    return gone_by_table
+
+
+def _is_gone(forgotten: Forgotten, source: str | None, rows: pa.RecordBatch) -> pa.Array:
+    """Which rows go: of quarantined ones, of which `source` tells, those whose text says so."""
+    if source is None:
+        return forgotten.in_rows(rows)
+    return pa.array([forgotten.in_raw(source, raw) for raw in rows["raw"].to_pylist()])
+
+
+def _rewrite(
+    lake: Lake,
+    table: Table,
+    content: pq.ParquetFile,
+    is_gone: Callable[[pa.RecordBatch], pa.Array],
+    run_id: str,
+    live: str,
+) -> tuple[str, LiveFile]:
+    """Stage a copy of a file without the rows that go; where it is, and what it will be."""
+    staged = f"{STAGING}/{run_id}/tables/{live}"
+    with tempfile.TemporaryDirectory(prefix="clicklake-") as folder:
+        local = Path(folder) / "part.parquet"
+        with pq.ParquetWriter(local, content.schema_arrow, compression="zstd") as writer:
+            for rows in content.iter_batches():
+                writer.write_batch(rows.filter(pc.invert(is_gone(rows))))
+        footer = pq.read_metadata(local)
+        file = LiveFile(live, footer.num_rows, local.stat().st_size)
+        schema = Snapshot(lake.storage, lake.manifest).schema(table)
+        audit_file(table, file, footer, schema)
+        lake.storage.upload(staged, local)
+    return staged, file
+
+
+def replayed(lake: Lake, forgotten: Forgotten) -> dict[str, bytes]:
+    """Files of repaired rows that name forgotten persons, without those lines."""
+    changed = {}
+    for source in lake.ledger:
+        for info in lake.storage.list(f"{REPLAYED}/{source}"):
+            kind = compression(info.path)
+            stored = b"".join(lake.storage.chunks(info))
+            lines = pa.input_stream(pa.py_buffer(stored), kind).read().splitlines(keepends=True)
+            stay = [
+                line
+                for line in lines
+                if not forgotten.in_raw(source, line.decode(errors="replace"))
+            ]
+            if len(stay) < len(lines):
+                sink = pa.BufferOutputStream()
+                with pa.output_stream(sink, kind) as stream:
+                    stream.write(b"".join(stay))
+                changed[info.path] = sink.getvalue().to_pybytes()
+    return changed
+
+
+def ledger(known: Ledger, replayed: Mapping[str, bytes], run_id: str) -> Ledger:
+    """The ledger with the files as they are now, so that no run takes them for changed."""
+
+    def entry(path: str, file: LedgerFile) -> LedgerFile:
+        data = replayed.get(path)
+        if data is None:
+            return file
+        digest = hashlib.sha256(data).hexdigest()
+        return replace(file, size=len(data), digests=((0, len(data), digest),), run_id=run_id)
+
+    return {
+        source: {path: entry(path, file) for path, file in files.items()}
+        for source, files in known.items()
+    }
+
+
+def mask_reports(storage: Storage, person: Person) -> None:
+    """Old reports show no addresses and no user ids; an odd visitor id may be in them."""
+    names = [*person.emails, *(name for name in person.visitors if not name.isdecimal())]
+    for info in storage.list(RUNS):
+        if not info.path.endswith(".html"):
+            continue
+        page = (storage.read(info.path) or b"").decode()
+        masked = privacy.masked(page, [*names, *map(escape, names)])
+        if masked != page:
+            storage.write(info.path, masked.encode())

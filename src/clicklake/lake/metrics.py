@@ -1,0 +1,151 @@
+"""What a run did, for people and programs: one record, and its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from clicklake.errors import DamagedError
+from clicklake.lake import log, places, sealed
+from clicklake.lake.manifest import Manifest
+from clicklake.schemas import TABLES
+from clicklake.storage import THREADS, Storage
+
+COMMITTED, NOTHING_NEW = "committed", "nothing_new"
+FATES = ("kept", "duplicate", "filtered", "quarantined")
+
+_OF_SOME = ("recomputed", "forgotten", "published")
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Books:
+    """What became of the rows of one source that a run read."""
+
+    read: int = 0
+    kept: int = 0
+    duplicate: int = 0
+    filtered: int = 0
+    quarantined: int = 0
+
+    @property
+    def balance(self) -> bool:
+        """Whether every row has one fate."""
+        fates = [getattr(self, fate) for fate in FATES]
+        return self.read == sum(fates) and min(fates) >= 0
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """How large a table is."""
+
+    rows: int
+    bytes: int
+    files: int
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """A stage of a run: seconds, and the rows it made, where it makes rows."""
+
+    name: str
+    seconds: float
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class RunMetrics:
+    """A run. `status`: committed, or nothing_new, which tells of the run that left the lake so.
+
+    By source: `books`, `reasons` (of quarantined rows), `vanished` (files). By table: `tables`,
+    `months` (rewritten: `2018-04`), `forgotten` (rows that went with a person). `recomputed`:
+    tables made anew because their declaration is another.
+    """
+
+    run_id: str
+    status: str
+    engine: str
+    seconds: float
+    seq: int = 0
+    started_at: str = ""
+    as_of: str = ""
+    books: Mapping[str, Books] = field(default_factory=dict)
+    reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    tables: Mapping[str, TableFacts] = field(default_factory=dict)
+    months: Mapping[str, list[str]] = field(default_factory=dict)
+    settings: Json = field(default_factory=dict)
+    stages: tuple[StageTime, ...] = ()
+    recommendation: Json = field(default_factory=dict)
+    replayed: tuple[str, ...] = ()
+    rebuilt: tuple[str, ...] = ()
+    recomputed: tuple[str, ...] = ()
+    vanished: Mapping[str, list[str]] = field(default_factory=dict)
+    forgotten: Mapping[str, int] = field(default_factory=dict)
+    published: Json = field(default_factory=dict)
+
+    @property
+    def is_committed(self) -> bool:
+        return self.status == COMMITTED
+
+    def to_json(self) -> dict[str, Any]:
+        """The record; of what only some runs do, those that have done it tell alone."""
+        raw = asdict(self)
+        return {name: raw[name] for name in raw if raw[name] or name not in _OF_SOME}
+
+    @classmethod
+    def from_json(cls, raw: Json) -> RunMetrics:
+        """A run of this release or an earlier one; what it did not tell is left empty."""
+        known = {each.name for each in fields(cls)}
+        given = {name: value for name, value in raw.items() if name in known}
+        stages = (StageTime(**stage) for stage in given.get("stages", ()))
+        return cls(
+            **given
+            | {
+                "engine": given.get("engine", ""),
+                "seconds": given.get("seconds", 0.0),
+                "status": given.get("status", COMMITTED),
+                "books": {name: Books(**each) for name, each in given.get("books", {}).items()},
+                "tables": {n: TableFacts(**each) for n, each in given.get("tables", {}).items()},
+                "stages": tuple(stages),
+                **{n: tuple(given.get(n, ())) for n in ("replayed", "rebuilt", "recomputed")},
+            }
+        )
+
+
+def table_facts(manifest: Manifest) -> dict[str, TableFacts]:
+    """The size of each table that the lake has, or once had."""
+    return {
+        name: TableFacts(sum(f.rows for f in files), sum(f.bytes for f in files), len(files))
+        for name in TABLES
+        if (files := manifest.files(name)) or name in manifest.tables
+    }
+
+
+def committed(storage: Storage) -> list[RunMetrics]:
+    """Every run that changed a lake, oldest first. Raises DamagedError.
+
+    The log has them; for runs of format 1, whose entries lack them, they are in their folders.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        runs = pool.map(lambda seq: _of_commit(storage, seq), log.numbers(storage))
+        return [run for run in runs if run]
+
+
+def _of_commit(storage: Storage, seq: int) -> RunMetrics | None:
+    try:
+        entry = log.read(storage, seq)
+    except DamagedError:
+        return None  # the lake was healed without it
+    if entry.fence:
+        return None
+    raw: Json = entry.metrics
+    if not raw:
+        path = places.metrics(entry.run_id)
+        data = storage.read(path)
+        if data is None:
+            return None
+        raw = sealed.parse(data, storage.uri(path))
+    return RunMetrics.from_json({**raw, "run_id": entry.run_id, "seq": seq})

@@ -1,0 +1,35 @@
+"""Where the lake's state lies, below `_clicklake/`.
+
+`log/<seq>.json`    one entry for every commit, made exclusively: the commit point
+`manifest.json`     the present state: live files of every table, and what else belongs to it
+`state/<seq>/`      the files that a commit's manifest names, and a copy of the manifest
+`runs/<run_id>/`    what a run reported
+`staging/<run_id>/` what a run has written and not yet committed
+`replay/<source>/`  repaired rows: files that belong to a source's input
+"""
+
+OURS = "_clicklake"
+MANIFEST = f"{OURS}/manifest.json"
+LOG = f"{OURS}/log"
+STATE = f"{OURS}/state"
+STAGING = f"{OURS}/staging"
+RUNS = f"{OURS}/runs"
+
+# The names of documents.
+FORGOTTEN = "forgotten"
+RECOMMENDER = "recommender"
+
+# Where format 1 had them.
+FIRST_LEDGER = f"{OURS}/ledger.json.gz"
+FIRST_DOCUMENTS = {
+    FORGOTTEN: f"{OURS}/forgotten.json",
+    RECOMMENDER: f"{OURS}/recommender.json",
+}
+
+
+def state(seq: int, name: str) -> str:
+    return f"{STATE}/{seq:08d}/{name}"
+
+
+def metrics(run_id: str) -> str:
+    return f"{RUNS}/{run_id}/metrics.json"

@@ -1,0 +1,176 @@
+"""A run that has something to do, from its plan to the commit."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from clicklake import buckets
+from clicklake.config import Config
+from clicklake.engines import Engine
+from clicklake.errors import ClicklakeError
+from clicklake.lake import Change, Lake, Month, privacy
+from clicklake.lake.metrics import Books, RunMetrics
+from clicklake.lake.tables import Tables
+from clicklake.logs import sources
+from clicklake.logs.inputs import Work
+from clicklake.progress import Reporter
+from clicklake.run import steps, summary, trust
+from clicklake.run.context import Context
+from clicklake.run.draft import Draft
+from clicklake.run.landing import Landed, Reading
+from clicklake.run.options import Options
+from clicklake.run.plan import RunPlan
+from clicklake.schemas import CLICKSTREAM, QUARANTINE, TABLES
+
+
+class Execution:
+    """One run. `began`: by the monotonic clock."""
+
+    def __init__(
+        self,
+        config: Config,
+        options: Options,
+        lake: Lake,
+        plan: RunPlan,
+        engine: Engine,
+        reporter: Reporter,
+        began: float,
+    ) -> None:
+        now = datetime.now(UTC)
+        self.options = options
+        self.began = began
+        self.started_at = now
+        self.as_of = options.as_of or _today(now, lake)
+        run_id = new_run_id(now)
+        engine.session.dataSource.register(sources.LogSource)
+        target = config.job.target_file_mb << 20
+        tables = Tables(engine.session, lake.storage, run_id, target)
+        self.context = Context(
+            config=config,
+            lake=lake,
+            plan=plan,
+            engine=engine,
+            reporter=reporter,
+            tables=tables,
+            draft=Draft(lake, tables, plan),
+            run_id=run_id,
+            shares=_shares(lake, plan, engine),
+        )
+
+    def run(self) -> RunMetrics:
+        """Everything up to the commit. Raises a ClicklakeError, the lake being as it was."""
+        lake, run_id = self.context.lake, self.context.run_id
+        try:
+            books = self._stage()
+        except BaseException:
+            lake.discard(run_id)
+            # What failed may have done so because the other run swept this one's staged files.
+            lake.refuse_if_overtaken()
+            raise
+        if self.options.replay and not self._has_news():
+            lake.discard(run_id)
+            return summary.nothing_new(self.options, lake, self.context.plan, self.began)
+        return self._commit(books)
+
+    def _stage(self) -> dict[str, Books]:
+        context = self.context
+        for work in context.plan.works:
+            if work.read or work.rebuild:
+                context.landed[work.source] = self._land(work)
+        limit = context.config.job.max_bad_ratio
+        trust.refuse_what_cannot_be_trusted(context.landed.values(), limit)
+        steps.compute(context)
+        return {
+            source: trust.books(landed, context.draft.gained(source))
+            for source, landed in context.landed.items()
+        }
+
+    def _land(self, work: Work) -> Landed:
+        context = self.context
+        with context.reporter.stage(f"read {work.source}", sources.rows_read) as stage:
+            sources.reset_rows_read()
+            how = self._options_of_readers()
+            reading = Reading(work, context.tables, context.engine, how, context.shares)
+            landed = reading.landed()
+            stage.rows = landed.total("read")
+        self._warn_of_unknown_columns(landed)
+        return landed
+
+    def _options_of_readers(self) -> dict[str, Any]:
+        return {
+            "as_of": self.as_of,
+            "multiline": self.context.config.sources.csv_multiline,
+            "forgotten": privacy.load(self.context.lake),
+        }
+
+    def _warn_of_unknown_columns(self, landed: Landed) -> None:
+        names = {name for split in landed.summaries for name in split.unknown_columns}
+        if names:
+            shown = ", ".join(sorted(name or "(no name)" for name in names))
+            source = landed.work.source
+            self.context.reporter.warn(f"{source}: unknown columns are ignored: {shown}")
+
+    def _has_news(self) -> bool:
+        """Whether a row came in, or is refused for another reason than before."""
+        draft, landed = self.context.draft, self.context.landed.values()
+        tables = (table for table in TABLES.values() if table is not QUARANTINE)
+        return any(map(draft.changes, tables)) or any(
+            each.reasons_by_file != each.work.refused for each in landed
+        )
+
+    def _commit(self, books: dict[str, Books]) -> RunMetrics:
+        context = self.context
+        draft = context.draft
+        with context.reporter.stage("commit"):
+            manifest = draft.state(context.run_id)
+            metrics = summary.of_commit(
+                context,
+                manifest,
+                books,
+                started_at=self.started_at,
+                as_of=self.as_of,
+                seconds=time.monotonic() - self.began,
+            )
+            context.lake.commit(
+                Change(
+                    manifest,
+                    draft.ledger(context.landed, context.run_id),
+                    draft.adds,
+                    draft.removes,
+                    metrics.to_json(),
+                    context.documents,
+                )
+            )
+        return metrics
+
+
+def new_run_id(now: datetime) -> str:
+    return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _shares(lake: Lake, plan: RunPlan, engine: Engine) -> buckets.Shares:
+    """How the clickstream is shared out: by the new logs, and what is in the lake with them."""
+    work = plan.work(CLICKSTREAM.name)
+    months: dict[Month | None, int] = {}
+    if not plan.is_rebuilt(CLICKSTREAM.name):
+        for file in lake.manifest.files(CLICKSTREAM.name):
+            months[file.month] = months.get(file.month, 0) + file.rows
+    everything = plan.is_outdated(CLICKSTREAM)
+    beside = sum(months.values()) if everything else max(months.values(), default=0)
+    text = sum(sources.text_bytes(info.path, info.size) for info in (work.read if work else ()))
+    return buckets.shares(text, beside, engine)
+
+
+def _today(now: datetime, lake: Lake) -> date:
+    """The run's date. On a date that is too early, good rows would be refused as too new."""
+    last = lake.manifest.run_id[:8]
+    if last and now.date() + timedelta(days=1) < datetime.strptime(last, "%Y%m%d").date():
+        raise ClicklakeError(
+            f"The clock of this machine says {now:%Y-%m-%d}, but the lake's last run was on "
+            f"{last[:4]}-{last[4:6]}-{last[6:]}. Nothing was published. "
+            "Set the clock, or give the date by --as-of."
+        )
+    return now.date()

@@ -1,0 +1,77 @@
+"""A run's metrics, from what it planned, read and drafted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import date, datetime
+
+from clicklake import engines
+from clicklake.lake import Lake, Manifest
+from clicklake.lake.metrics import (
+    COMMITTED,
+    NOTHING_NEW,
+    Books,
+    RunMetrics,
+    StageTime,
+    table_facts,
+)
+from clicklake.logs.inputs import REPLAYED, Work
+from clicklake.run.context import Context
+from clicklake.run.options import Options
+from clicklake.run.plan import RunPlan
+
+
+def nothing_new(options: Options, lake: Lake, plan: RunPlan, began: float) -> RunMetrics:
+    """Of a run that had nothing to do."""
+    return RunMetrics(
+        run_id=lake.manifest.run_id,
+        status=NOTHING_NEW,
+        engine=engines.choose(options.engine),
+        seconds=round(time.monotonic() - began, 3),
+        books={work.source: Books() for work in plan.works},
+        reasons={work.source: {} for work in plan.works},
+        tables=table_facts(lake.manifest),
+    )
+
+
+def of_commit(
+    context: Context,
+    manifest: Manifest,
+    books: Mapping[str, Books],
+    *,
+    started_at: datetime,
+    as_of: date,
+    seconds: float,
+) -> RunMetrics:
+    """Of a run that is about to be committed."""
+    works, landed = context.plan.works, context.landed
+    return RunMetrics(
+        run_id=context.run_id,
+        status=COMMITTED,
+        engine=context.engine.name,
+        seconds=round(seconds, 3),
+        seq=manifest.seq,
+        started_at=started_at.isoformat(timespec="seconds"),
+        as_of=as_of.isoformat(),
+        books={work.source: books.get(work.source, Books()) for work in works},
+        reasons={
+            work.source: landed[work.source].reasons if work.source in landed else {}
+            for work in works
+        },
+        tables=table_facts(manifest),
+        months=context.draft.months,
+        settings=dict(manifest.settings),
+        stages=tuple(
+            StageTime(stage.name, stage.seconds, stage.rows) for stage in context.reporter.stages
+        ),
+        recommendation=context.recommendation,
+        replayed=tuple(work.source for work in works if _is_replay(work)),
+        rebuilt=tuple(work.source for work in works if work.rebuild),
+        recomputed=tuple(sorted(context.plan.outdated)),
+        vanished={work.source: list(work.vanished) for work in works if work.vanished},
+    )
+
+
+def _is_replay(work: Work) -> bool:
+    return bool(work.refused) or any(info.path.startswith(REPLAYED) for info in work.read)

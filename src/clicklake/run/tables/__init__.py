@@ -1,0 +1,1 @@
+"""How each table is brought to the state after the run."""

@@ -1,0 +1,11 @@
+"""`user_updates`: the distinct rows of their source."""
+
+from __future__ import annotations
+
+from clicklake.run.context import Context
+from clicklake.run.tables import distinct
+from clicklake.schemas import USER_UPDATES
+
+
+def compute(context: Context) -> None:
+    distinct.compute(context, USER_UPDATES)
