@@ -112,8 +112,8 @@ def _engines_own(running, logs: Path, source: str):
 
 def spark_defaults(given: argparse.Namespace) -> None:
     """The job on Spark with Spark's own settings, but for what it cannot do without."""
-    from clicklake import engines
     from clicklake.cli import main as cli
+    from clicklake.engines import spark
 
     kept = (
         "spark.master",
@@ -123,8 +123,8 @@ def spark_defaults(given: argparse.Namespace) -> None:
         "spark.sql.session.timeZone",
         "spark.sql.parquet.outputTimestampType",
     )
-    ours = engines._spark_settings
-    engines._spark_settings = lambda *arguments: {
+    ours = spark._settings
+    spark._settings = lambda *arguments: {
         name: value for name, value in ours(*arguments).items() if name.startswith(kept)
     }
     sys.exit(cli.main(["--engine", "spark", *given.rest]))
