@@ -18,9 +18,10 @@ from rich.console import Console
 import postgres
 from clicklake.config import Database
 from clicklake.errors import AccessError, ClicklakeError, ConfigError
+from clicklake.lake.metrics import NOTHING_NEW, RunMetrics
 from clicklake.progress import Reporter
 from clicklake.publish import postgresql, publish
-from clicklake.run import job
+from clicklake.run.publication import publish_newest
 from clicklake.storage import open_storage
 from fake_lake import NOON, commit, write_lake
 from publish_support import (
@@ -368,9 +369,9 @@ class TestPostgreSQL:
         lake = tmp_path / "lake"
         commit(write_lake(lake, user_page_views=[{"url": "/a\0b"}, {"url": "/c"}]))
         console = Console(file=io.StringIO(), width=1000)
-        done = {"status": "nothing_new"}
+        done = RunMetrics("run-1", NOTHING_NEW, "sail", 0.0)
         config, reporter = destination.config(lake), Reporter(console)
-        report = job.publish_newest(config, open_storage(str(lake)), done, reporter)
+        report = publish_newest(config, open_storage(str(lake)), done, reporter)
         urls = destination.ask("select url from user_page_views order by url")
         assert urls == [("/a\ufffdb",), ("/c",)]
         told = (

@@ -96,6 +96,9 @@ class FakeSnapshot:
     def rows(self, table: str) -> int:
         return self.contents.get(table, ([], 0))[1]
 
+    def schema(self, table: Table) -> pa.Schema:
+        return table.schema
+
 
 def write_lake(root: Path, seq: int = 1, **tables: Rows) -> FakeSnapshot:
     """Write one run's files and return the snapshot that lists exactly them.

@@ -7,6 +7,7 @@ nothing of this. With `torture.so` absent (no C compiler) such runs cannot be ha
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -198,6 +200,15 @@ def _import_everything() -> None:
     import pyspark.sql.connect.window
     import pyspark.worker  # noqa: F401
 
+    for room in (
+        "cli.main",
+        "run.steps",
+        "run.job",
+        "engines.sail",
+        "publish.duckdb",
+        "report.page",
+    ):
+        importlib.import_module(f"clicklake.{room}")
     if "AWS_ENDPOINT_URL" in os.environ:
         boto3.client("s3")  # so that its description is read once
 
@@ -218,6 +229,8 @@ def _fork(request: dict[str, Any]) -> int:
         return pid
     try:
         _child(request)
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(70)
     return 0

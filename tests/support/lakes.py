@@ -25,7 +25,8 @@ def configuration(source: Path | str, lake: Path | str, **changes: Any) -> confi
     base = config.Config(datalake=config.DataLake(str(source), str(lake)))
     job = {"max_bad_ratio": 1.0} | {k: v for k, v in changes.items() if hasattr(base.job, k)}
     sources = {k: v for k, v in changes.items() if hasattr(base.sources, k)}
-    base = replace(base, recommend=config.Recommend(model="none"))
+    wanted = changes.get("recommend", config.Recommend(model="none"))
+    base = replace(base, recommend=wanted)
     return replace(base, job=replace(base.job, **job), sources=replace(base.sources, **sources))
 
 

@@ -162,8 +162,9 @@ def test_keys_are_nowhere_to_be_seen(local: Scene, tmp_path: Path) -> None:
     texts.append((tmp_path / "lake.duckdb").read_bytes().decode("latin-1"))
     held = [file for folder in (tmp_path / "lake", temporary) for file in folder.rglob("*")]
     texts += [file.read_bytes().decode("latin-1") for file in held if file.is_file()]
-    ledger = tmp_path / "lake" / "_clicklake" / "ledger.json.gz"
-    texts.append(gzip.decompress(ledger.read_bytes()).decode())
+    ledgers = list((tmp_path / "lake" / "_clicklake" / "state").rglob("ledger-*.json.gz"))
+    assert ledgers
+    texts += [gzip.decompress(ledger.read_bytes()).decode() for ledger in ledgers]
     secrets = [*CANARIES.values(), *OF_THE_ENVIRONMENT.values()]
     assert len(texts) > 20
     assert [secret for secret in secrets for text in texts if secret in text] == []

@@ -99,13 +99,14 @@ def _rows(session: SparkSession, found: Snapshot, table: Table) -> DataFrame:
 
     from clicklake.rules.distinct import with_month
 
-    columns = from_arrow_schema(table.schema)
+    schema = found.schema(table)
+    columns = from_arrow_schema(schema)
     if not found.files(table.name):
         return session.createDataFrame([], from_arrow_schema(sql.with_partitions(table)))
     if table.time:
         rows = session.read.schema(columns).parquet(*found.files(table.name))
         months = [F.col(name).cast("bigint") for name in table.partitions]
-        return with_month(rows, table.time).select(*table.columns, *months)
+        return with_month(rows, table.time).select(*schema.names, *months)
     folders: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for file in found.live(table.name):
         values = tuple(partition_values(file.path).items())

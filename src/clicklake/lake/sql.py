@@ -35,6 +35,9 @@ class Snapshot(Protocol):
     def rows(self, table: str) -> int:
         """How many rows they hold."""
 
+    def schema(self, table: Table) -> pa.Schema:
+        """The data columns of the table's files, which another release may have written."""
+
 
 DUCKDB_TYPES = {
     pa.int64(): "bigint",
@@ -80,24 +83,29 @@ def connect(snapshot: Snapshot, memory_mb: int = 0) -> duckdb.DuckDBPyConnection
         connection.execute(f"set memory_limit = '{memory_mb}MB'")
     for table in TABLES.values():
         files = snapshot.files(table.name)
+        schema = snapshot.schema(table)
         if is_local(files):
-            connection.execute(f"create view {table.name} as {select_files(table, files)}")
+            query = select_files(table, files, schema)
+            connection.execute(f"create view {table.name} as {query}")
         else:
-            connection.register(table.name, dataset(table, files))
+            connection.register(table.name, dataset(table, files, schema))
     connection.execute(f"create view daily_traffic as {DAILY_TRAFFIC}")
     return connection
 
 
-def with_partitions(table: Table) -> pa.Schema:
-    """All columns of a table, those of its folders' names at the end."""
-    return pa.schema([*table.schema, *_folders(table)])
+def with_partitions(table: Table, schema: pa.Schema | None = None) -> pa.Schema:
+    """All columns of a table, those of its folders' names at the end.
+
+    `schema`: its data columns, where its files have others than its declaration.
+    """
+    return pa.schema([*(schema or table.schema), *_folders(table)])
 
 
 def _folders(table: Table) -> pa.Schema:
     return pa.schema([(name, _PARTITION_TYPES[name]) for name in table.partitions])
 
 
-def dataset(table: Table, files: list[str]) -> ds.Dataset:
+def dataset(table: Table, files: list[str], schema: pa.Schema | None = None) -> ds.Dataset:
     """Exactly these files of a table, local or on S3, as an Arrow dataset."""
     folders = ds.partitioning(_folders(table), flavor="hive")
     filesystem: fs.FileSystem = fs.LocalFileSystem()
@@ -106,7 +114,7 @@ def dataset(table: Table, files: list[str]) -> ds.Dataset:
         filesystem = fs.S3FileSystem(endpoint_override=endpoint)
     return ds.dataset(
         [file.removeprefix("s3a://") for file in files],
-        with_partitions(table),
+        with_partitions(table, schema),
         format="parquet",
         filesystem=filesystem,
         partitioning=folders,
@@ -118,13 +126,13 @@ def is_local(files: list[str]) -> bool:
     return not any("://" in file for file in files)
 
 
-def select_files(table: Table, files: list[str]) -> str:
+def select_files(table: Table, files: list[str], schema: pa.Schema | None = None) -> str:
     """A query over exactly these local Parquet files of a table; none gives no rows."""
-    schema = with_partitions(table)
+    all_columns = with_partitions(table, schema)
     if not files:
-        columns = ", ".join(f'null::{DUCKDB_TYPES[f.type]} as "{f.name}"' for f in schema)
+        columns = ", ".join(f'null::{DUCKDB_TYPES[f.type]} as "{f.name}"' for f in all_columns)
         return f"select {columns} where false"
-    columns = ", ".join(f'"{name}"' for name in schema.names)
+    columns = ", ".join(f'"{name}"' for name in all_columns.names)
     paths = ", ".join(_quoted(_literal(file)) for file in files)
     partitions = ", ".join(
         f"{name}: {DUCKDB_TYPES[_PARTITION_TYPES[name]]}" for name in table.partitions
