@@ -92,11 +92,6 @@ def test_a_lake_of_the_first_format_takes_new_logs(sail: Engine, lake: Path, log
     assert lakes.manifest(lake)["format"] == 2
     assert not (lake / "_clicklake" / "ledger.json.gz").exists()
     sample = Path(__file__).parents[2] / "data" / "sample"
-    folders = {
-        "user_updates": "UserUpdates",
-        "page_views": "PageViews",
-        "clickstream": "Clickstream",
-    }
     files = {
         source: {
             file.relative_to(sample / folder).as_posix(): file.read_bytes()
