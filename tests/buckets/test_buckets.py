@@ -19,7 +19,7 @@ from clicklake.engines import Engine
 from clicklake.engines.sail import Sail
 from clicklake.engines.spark import Spark
 from clicklake.lake.tables import Tables
-from clicklake.parse import kernels
+from clicklake.parse import compiled as kernels
 from clicklake.parse.rows import CLICKS, SOURCES
 from clicklake.parse.texts import Texts
 from clicklake.rules import visits

@@ -237,7 +237,7 @@ def test_a_folder_that_cannot_be_written_is_named(
 
 def test_a_copy_on_s3_is_made_at_once() -> None:
     """One in parts could be completed by a paused process after its source is gone."""
-    from clicklake.storage import _at_once
+    from clicklake.storage.s3 import _at_once
 
     assert _at_once().multipart_threshold >= 1 << 30
     assert S3Storage("b", "p").root == "s3a://b/p"

@@ -8,7 +8,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from clicklake.parse import csv, fields, kernels
+from clicklake.parse import compiled as kernels
+from clicklake.parse import csv, fields, values
 from clicklake.parse.blocks import Block
 from clicklake.parse.texts import Texts
 
@@ -42,7 +43,7 @@ WHOLE = {
 UNIX = {
     "0": 0, "1522540800": 1522540800_000000, "1.5": 1_500000, "1.1234567": 1_123456,
     "1.123456789": 1_123456, "1.1234567891": 1_123456, "-1.5": -1_500000, "+3": 3_000000,
-    "999999999999": 999999999999_000000, "1000000000000": fields.FAR, "0" * 20 + "1": 1_000000,
+    "999999999999": 999999999999_000000, "1000000000000": values.FAR, "0" * 20 + "1": 1_000000,
     "": None, "1.": None, ".5": None, "1e3": None, "1.5.2": None, "x": None, "1,5": None,
 }  # fmt: skip
 ISO = (
@@ -102,14 +103,14 @@ def test_whole_numbers(compiled: ModuleType | None) -> None:
 @both_ways
 def test_unix_times(compiled: ModuleType | None) -> None:
     found = fields.unix_time(texts(list(UNIX), compiled)).tolist()
-    expected = {text: fields.INVALID if time is None else time for text, time in UNIX.items()}
+    expected = {text: values.INVALID if time is None else time for text, time in UNIX.items()}
     assert dict(zip(UNIX, found, strict=True)) == expected
 
 
 @both_ways
 def test_iso_times(compiled: ModuleType | None) -> None:
     found = fields.iso_time(texts([*ISO, *NO_ISO], compiled)).tolist()
-    assert found == [*map(_micros, ISO), *[fields.INVALID] * len(NO_ISO)]
+    assert found == [*map(_micros, ISO), *[values.INVALID] * len(NO_ISO)]
 
 
 def _micros(text: str) -> int:

@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from clicklake.parse import interning, kernels, texts
+from clicklake.parse import compiled as kernels
+from clicklake.parse import interning, texts
+from clicklake.parse.compiled import texts as compiled_texts
 from clicklake.parse.interning import Interner, checksums
 from clicklake.parse.texts import Texts
 
@@ -69,7 +71,7 @@ def test_some_rows_of_some_texts() -> None:
 def test_other_keys_of_the_hash_for_each() -> None:
     """What collides cannot be known to those who write the logs."""
     data = np.frombuffer(b"a text to be hashed", np.uint8)
-    found = {kernels._hash(data, 0, len(data), Interner()._keys) for _ in range(50)}
+    found = {compiled_texts._hash(data, 0, len(data), Interner()._keys) for _ in range(50)}
     assert len(found) > 45
 
 
@@ -99,7 +101,7 @@ def test_texts_of_one_hash_are_compared_to_the_last_byte(size: int) -> None:
 
     def is_text(other: bytes) -> bool:
         texts = np.frombuffer(b"zzz" + other + b"yyyyyyyy", np.uint8)
-        return bool(kernels._is_text(data, 1, 1 + size, texts, 3, 3 + len(other)))
+        return bool(compiled_texts._is_text(data, 1, 1 + size, texts, 3, 3 + len(other)))
 
     assert is_text(word)
     assert not is_text(word + b"y")

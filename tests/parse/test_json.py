@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from clicklake.parse import jsonl, kernels
+from clicklake.parse import compiled as kernels
+from clicklake.parse import jsonl
 from clicklake.parse.blocks import Block
-from clicklake.parse.records import Plain
+from clicklake.parse.rows import PAGE_VIEWS_KEYS
 
+NAMES = [key.name for key in PAGE_VIEWS_KEYS]
 LIKE = '{"ts": "t1", "url": "/a", "environment": "production", "user_id": 1}'
 FIRST = {
     "as most": LIKE,
@@ -90,11 +92,10 @@ def test_every_line_is_read_as_json_reads_it(
     first: str, end: str, compiled: ModuleType | None
 ) -> None:
     lines = [first, *REST, "", *BROKEN, LIKE]
-    records = jsonl.read(Block(end.join(lines).encode(), compiled))
+    records = jsonl.read(Block(end.join(lines).encode(), compiled), PAGE_VIEWS_KEYS)
     columns = {key: texts.to_pylist(range(len(texts))) for key, texts in records.columns.items()}
     read = {
-        int(line): {key: columns[key][at] for key in jsonl.KEYS}
-        for at, line in enumerate(records.first)
+        int(line): {key: columns[key][at] for key in NAMES} for at, line in enumerate(records.first)
     }
     sound = [at for at, line in enumerate(lines) if line and line not in BROKEN]
     assert read == {at: _texts(json.loads(lines[at])) for at in sound}
@@ -107,7 +108,7 @@ def test_compiled_code_leaves_little_to_python() -> None:
     """Escapes that programs write by themselves do not make a file slow to read."""
     usual = [LIKE, *FIRST.values(), *REST]
     block = Block("\n".join(usual).encode(), kernels)
-    lines = Plain.read(block, "json_fields", len(jsonl.KEYS)).lines
+    lines = jsonl._plain(block, PAGE_VIEWS_KEYS).lines
     left = {line for at, line in enumerate(usual) if at not in lines}
     rare = ("t\\u", "\\uD", "/\\n", "[[[")
     assert left == {line for line in usual if any(each in line for each in rare)}
@@ -123,7 +124,7 @@ def test_both_ways_agree_on_any_line() -> None:
 
 def _object(rng: Random, depth: int = 0) -> dict[str, Any]:
     return {
-        rng.choice((*jsonl.KEYS, "more", "\u00fc", "")): _any(rng, depth)
+        rng.choice((*NAMES, "more", "\u00fc", "")): _any(rng, depth)
         for _ in range(rng.randrange(7))
     }
 
@@ -146,7 +147,7 @@ def _mutated(rng: Random, line: str) -> str:
 
 
 def _found(block: Block) -> tuple[list[Any], list[Any]]:
-    records = jsonl.read(block)
+    records = jsonl.read(block, PAGE_VIEWS_KEYS)
     columns = [texts.to_pylist(range(len(texts))) for texts in records.columns.values()]
     rows = zip(records.first.tolist(), *columns, strict=True)
     return sorted(rows, key=str), sorted(records.broken)
@@ -154,7 +155,7 @@ def _found(block: Block) -> tuple[list[Any], list[Any]]:
 
 def _texts(value: dict[str, Any]) -> dict[str, str | None]:
     """What the columns should hold: text, of a user_id also the digits of a number."""
-    found: dict[str, str | None] = dict.fromkeys(jsonl.KEYS)
+    found: dict[str, str | None] = dict.fromkeys(NAMES)
     for key in found.keys() & value.keys():
         given = value[key]
         if key == "user_id" and isinstance(given, int) and not isinstance(given, bool):

@@ -13,13 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from clicklake.parse.texts import Texts
-
-SECOND = 1_000_000
-DAY = 86_400 * SECOND
-
-INVALID = np.iinfo(np.int64).min
-ODD = INVALID + 1  # a value that compiled code has left
-FAR = np.iinfo(np.int64).max  # a time that exists, beyond every range
+from clicklake.parse.values import DAY, FAR, INVALID, ODD, SECOND
 
 _WHOLE = re.compile(r"([+-]?)0*([0-9]{1,19})")
 _UNIX = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?")

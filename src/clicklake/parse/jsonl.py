@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,15 +16,27 @@ from clicklake.parse.records import Plain, Records, columns, is_blank, structura
 
 MAX_DEPTH = 512
 
-KEYS = ("ts", "url", "environment", "user_id")
+
+@dataclass(frozen=True)
+class Key:
+    """A key whose value is read as text. `is_number`: a whole number stands for its digits.
+
+    `may_escape`: escapes are usual in it, so that compiled code undoes them.
+    """
+
+    name: str
+    may_escape: bool = False
+    is_number: bool = False
+
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
-def read(block: Block) -> Records:
-    """The records of a block. Columns: `KEYS`; of a `user_id` that is a number, its digits."""
-    plain = Plain.read(block, "json_fields", len(KEYS))
+def read(block: Block, keys: Sequence[Key]) -> Records:
+    """The records of a block, with a column for each of the `keys`."""
+    names = [key.name for key in keys]
+    plain = _plain(block, keys)
     values: list[list[str | None]] = []
     lines: list[int] = []
     broken: list[tuple[int, int, str]] = []
@@ -34,17 +49,32 @@ def read(block: Block) -> Records:
         reason = structural_fault(record)
         value = None if reason else loads(record.decode("utf-8"))
         if isinstance(value, dict):
-            values.append([_as_text(value.get(key), key) for key in KEYS])
+            values.append([_as_text(value.get(key.name), key) for key in keys])
             lines.append(line)
         else:
             broken.append((line, line, reason or str(value)))
     at = np.concatenate([plain.lines, np.array(lines, np.int64)])
-    return Records(columns(KEYS, block, plain, values), first=at, last=at, broken=broken)
+    return Records(columns(names, block, plain, values), first=at, last=at, broken=broken)
 
 
-def _as_text(value: Any, key: str) -> str | None:
+def _plain(block: Block, keys: Sequence[Key]) -> Plain:
+    """What compiled code reads of a block."""
+    layout = [_layout(tuple(keys))] if block.compiled else []
+    return Plain.read(block, "json_fields", len(keys), *layout)
+
+
+@cache
+def _layout(keys: tuple[Key, ...]) -> np.ndarray:
+    """The keys as compiled code knows them."""
+    from clicklake.parse.compiled.json import ESCAPES, NUMBER, key_row
+
+    kinds = [ESCAPES * key.may_escape | NUMBER * key.is_number for key in keys]
+    return np.array([key_row(key.name, kind) for key, kind in zip(keys, kinds, strict=True)])
+
+
+def _as_text(value: Any, key: Key) -> str | None:
     """A value as the text that its column is checked by; null where it can be none."""
-    if isinstance(value, _Whole) and key == "user_id":
+    if isinstance(value, _Whole) and key.is_number:
         return str(value.digits)
     return value if isinstance(value, str) else None
 

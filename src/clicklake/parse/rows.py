@@ -14,6 +14,7 @@ from clicklake.parse.blocks import Block, as_text
 from clicklake.parse.interning import Interner
 from clicklake.parse.records import Columns, Records
 from clicklake.parse.texts import Texts, kernels
+from clicklake.parse.values import INVALID
 from clicklake.schemas import CLICKSTREAM, PAGE_VIEWS, USER_UPDATES
 
 FILTERED = "filtered"  # a fate, not a reason: a row of another environment
@@ -22,6 +23,13 @@ PRODUCTION = "production"
 USER_UPDATES_LAYOUT = csv.Layout(
     5,
     {name: at for at, name in enumerate(("updated_at", "user_id", "email", "name", "environment"))},
+)
+
+PAGE_VIEWS_KEYS = (
+    jsonl.Key("ts"),
+    jsonl.Key("url", may_escape=True),
+    jsonl.Key("environment"),
+    jsonl.Key("user_id", is_number=True),
 )
 
 Values = dict[str, Texts | np.ndarray]  # columns; times are microseconds since 1970
@@ -43,6 +51,7 @@ class Source:
     person: str
     layout: csv.Layout | None = None  # None: the file's header has it
     names: tuple[str, ...] = ()  # the columns that a header must have
+    keys: tuple[jsonl.Key, ...] = ()  # of JSON objects
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ def parse(
     """
     block = Block(data, kernels())
     if source.format == "jsonl":
-        records = jsonl.read(block)
+        records = jsonl.read(block, source.keys)
     else:
         known = layout or source.layout
         if known is None:
@@ -163,7 +172,7 @@ def _environment(environment: Texts) -> Checks:
 def _time(times: np.ndarray, time_range: TimeRange) -> Checks:
     first, after = time_range
     return [
-        ("invalid_time", times == fields.INVALID),
+        ("invalid_time", times == INVALID),
         ("time_out_of_range", (times < first) | (times >= after)),
     ]
 
@@ -218,7 +227,14 @@ SOURCES = {
             "user_id",
             layout=USER_UPDATES_LAYOUT,
         ),
-        Source(PAGE_VIEWS.name, "jsonl", _nullable(PAGE_VIEWS.schema), _page_views, "user_id"),
+        Source(
+            PAGE_VIEWS.name,
+            "jsonl",
+            _nullable(PAGE_VIEWS.schema),
+            _page_views,
+            "user_id",
+            keys=PAGE_VIEWS_KEYS,
+        ),
         Source(
             CLICKSTREAM.name,
             "csv",

@@ -28,7 +28,7 @@ def kernels() -> ModuleType | None:
     """
     if _expected <= _INTERPRETED:
         return None
-    from clicklake.parse import kernels as compiled
+    from clicklake.parse import compiled
 
     return compiled
 

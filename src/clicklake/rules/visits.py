@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from clicklake.parse import fields
 from clicklake.parse.rows import CLICKS
 from clicklake.parse.texts import kernels
+from clicklake.parse.values import SECOND
 from clicklake.rules import urls
 from clicklake.rules.bots import names_crawler
 from clicklake.schemas import CLICKSTREAM, SESSIONS, TIMESTAMP, Table
@@ -27,7 +28,7 @@ EVENTS = pa.schema([*CLICKS, pa.field("started_at", TIMESTAMP)])
 
 TEXTS = [field.name for field in EVENTS if pa.types.is_string(field.type)]
 _TIES = TEXTS[1:]  # all but the visitor: the order of events at the same time
-_MINUTE = 60 * fields.SECOND
+_MINUTE = 60 * SECOND
 _REASONS = pa.array(["agent", "rate"])
 _NULL = -1  # the code of null
 _PORTION = 1 << 17  # rows of a table that is made at once: a row group of its file

@@ -1,0 +1,99 @@
+"""Checks of values: each turns text into a value, or raises ValueError with what it must be."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Callable
+from typing import Any
+
+Check = Callable[[str], Any]
+
+
+def any_text(value: str) -> str:
+    return value
+
+
+def flag(value: str) -> bool:
+    try:
+        return configparser.ConfigParser.BOOLEAN_STATES[value.lower()]
+    except KeyError:
+        raise ValueError("true or false") from None
+
+
+def whole(minimum: int) -> Check:
+    def check(value: str) -> int:
+        if not re.fullmatch(r"\d{1,15}", value) or int(value) < minimum:
+            raise ValueError(f"a whole number, {minimum} or more")
+        return int(value)
+
+    return check
+
+
+def ratio(value: str) -> float:
+    if not re.fullmatch(r"[01]|[01]?\.\d+", value) or float(value) > 1:
+        raise ValueError("a number from 0 to 1")
+    return float(value)
+
+
+def choice(*names: str) -> Check:
+    def check(value: str) -> str:
+        if value.lower() not in names:
+            raise ValueError("one of " + ", ".join(names))
+        return value.lower()
+
+    return check
+
+
+def location(value: str) -> str:
+    if not value:
+        raise ValueError("a folder or an s3a:// address")
+    if "://" in value and not re.match(r"(s3a?|file)://.", value):
+        raise ValueError("a local folder, s3a://bucket/prefix or s3://bucket/prefix")
+    return value
+
+
+def bucket_name(value: str) -> str:
+    if value and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
+        raise ValueError("a bucket's name: 3 to 63 of a-z, 0-9, '.' and '-'")
+    return value
+
+
+def short_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,18}[a-z0-9]", value):
+        raise ValueError("2 to 20 of a-z, 0-9 and '-', a letter first")
+    return value
+
+
+def list_of(pattern: str, meaning: str, minimum: int = 0) -> Check:
+    def check(value: str) -> tuple[str, ...]:
+        items = tuple(item.strip() for item in value.split(",") if item.strip())
+        if len(items) < minimum or not all(re.fullmatch(pattern, item) for item in items):
+            raise ValueError(f"{meaning}, separated by commas")
+        return items
+
+    return check
+
+
+instance_types = list_of(r"[a-z][a-z0-9-]*\.[a-z0-9]+", "EC2 instance types", minimum=1)
+
+
+subnet_ids = list_of(r"subnet-[0-9a-f]+", "subnet ids")
+
+
+def folder_or_nothing(value: str) -> str:
+    return location(value) if value else value
+
+
+def schema_name(value: str) -> str:
+    if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,62}", value):
+        raise ValueError("1 to 63 of a-z, 0-9 and '_', no digit first, not beginning with pg_")
+    return value
+
+
+def stream_address(value: str) -> str:
+    if not re.fullmatch(
+        r"(?!.*://).+|kafka://[^/@\s]+:\d+/[\w.-]{1,249}|kinesis://[\w.-]{1,128}", value
+    ):
+        raise ValueError("a folder, kafka://host:port/topic or kinesis://stream")
+    return value

@@ -1,0 +1,35 @@
+"""Compiling a function once on a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from numba import njit
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compile_once(function: Function) -> Function:
+    """Compiled at its first call, and kept for other processes where there is a place for it."""
+    compiled: Any
+    try:
+        compiled = njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # nowhere to write
+        compiled = njit(nogil=True)(function)
+    with suppress(AttributeError):
+        # numba looks at a function's own file alone, not at those of the functions it calls.
+        compiled._cache._cache_file._source_stamp = _stamp()
+    return compiled
+
+
+@cache
+def _stamp() -> str:
+    """Another one for other code in this package."""
+    sources = sorted(files(__package__).iterdir(), key=lambda file: file.name)
+    code = b"".join(file.read_bytes() for file in sources if file.name.endswith(".py"))
+    return sha256(code).hexdigest()

@@ -1,0 +1,187 @@
+"""A folder of this machine as a storage."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from clicklake.errors import AccessError, ClicklakeError, InputError
+from clicklake.storage.errors import explained, raise_access
+from clicklake.storage.interface import CHUNK, THREADS, FileInfo
+
+
+class LocalStorage:
+    """A folder. Symbolic links are followed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def root(self) -> str:
+        return str(self.folder)
+
+    def uri(self, path: str) -> str:
+        return str(self.folder / path)
+
+    def _below(self, top: Path) -> list[FileInfo]:
+        found = []
+        seen: set[tuple[int, int]] = set()
+        for folder, names, files in os.walk(top, followlinks=True, onerror=raise_access):
+            here = Path(folder).stat()
+            if (here.st_dev, here.st_ino) in seen:  # a loop of links
+                names.clear()
+                continue
+            seen.add((here.st_dev, here.st_ino))
+            found += [info for name in files if (info := self._info(Path(folder) / name))]
+        return sorted(found, key=lambda info: info.path)
+
+    def list(self, prefix: str = "") -> list[FileInfo]:
+        top = self.folder / prefix if prefix else self.folder
+        with explained(str(top)):
+            return self._below(top) if top.exists() else []
+
+    def _info(self, file: Path) -> FileInfo | None:
+        with suppress(FileNotFoundError):
+            stat = file.stat()
+            path = file.relative_to(self.folder).as_posix()
+            return FileInfo(path, stat.st_size, str(stat.st_mtime_ns))
+        return None
+
+    def chunks(self, file: FileInfo, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        left = (file.size if end is None else end) - start
+        with explained(self.uri(file.path)), (self.folder / file.path).open("rb") as stream:
+            stream.seek(start)
+            while left > 0:
+                chunk = stream.read(min(CHUNK, left))
+                if not chunk:
+                    raise InputError(f"{self.uri(file.path)}: became shorter while it was read.")
+                left -= len(chunk)
+                yield chunk
+
+    def read(self, path: str) -> bytes | None:
+        with explained(self.uri(path)):
+            try:
+                return (self.folder / path).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def write(self, path: str, data: bytes) -> None:
+        with explained(self.uri(path)):
+            self._temporary(path, data).replace(self.folder / path)
+            _sync(self.folder / path)
+
+    def upload(self, path: str, file: Path) -> None:
+        target = self.folder / path
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        with explained(str(target)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(file, temporary)
+            _sync_file(temporary)
+            temporary.replace(target)
+            _sync(target)
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[Path]:
+        target = self.folder / path
+        with explained(str(target)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield target
+
+    def create(self, path: str, data: bytes) -> bool:
+        with explained(self.uri(path)):
+            temporary = self._temporary(path, data)
+            try:
+                os.link(temporary, self.folder / path)
+            except FileExistsError:
+                return False
+            finally:
+                temporary.unlink()
+            _sync(self.folder / path)
+            return True
+
+    def _temporary(self, path: str, data: bytes) -> Path:
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        return temporary
+
+    def open_lock(self, path: str) -> int:
+        """A descriptor of a file to be locked."""
+        file = self.folder / path
+        with explained(str(file)):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+
+    def move(self, moves: Iterable[tuple[str, str]]) -> None:
+        folders = set()
+        for source, target in moves:
+            destination = self.folder / target
+            with explained(str(destination)):
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    (self.folder / source).replace(destination)
+                except FileNotFoundError:
+                    if not destination.exists():
+                        raise ClicklakeError(
+                            f"{destination}: neither there nor in staging; the lake is damaged. "
+                            "Run with --rebuild."
+                        ) from None
+                folders.add(destination.parent)
+        for folder in folders:
+            _sync_folder(folder)
+
+    def delete(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            file = self.folder / path
+            with explained(str(file)):
+                file.unlink(missing_ok=True)
+            self._drop_empty(file.parent)
+
+    def _drop_empty(self, folder: Path) -> None:
+        while folder != self.folder:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+            folder = folder.parent
+
+    def sync(self, paths: Iterable[str]) -> None:
+        def sync(path: str) -> None:
+            with explained(self.uri(path)):
+                _sync_file(self.folder / path)
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(sync, paths))
+
+    def check_writable(self) -> None:
+        for folder, _, _ in os.walk(self.folder, onerror=raise_access):
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise AccessError(f"{folder}: cannot be written. Check its permissions.")
+
+    def delete_tree(self, prefix: str) -> None:
+        shutil.rmtree(self.folder / prefix, ignore_errors=True)
+
+
+def _sync(file: Path) -> None:
+    _sync_folder(file.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    _sync_file(folder)
+
+
+def _sync_file(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
