@@ -79,16 +79,16 @@ def read(given: argparse.Namespace) -> None:
 
 
 def _ours(running, logs: Path, source: str, *, first_only: bool = False):
-    from clicklake.logs import sources
+    from clicklake.logs.source import LogSource, reader_options
     from clicklake.storage import open_storage
 
-    running.session.dataSource.register(sources.LogSource)
+    running.session.dataSource.register(LogSource)
     folder = str(logs / FOLDERS[source])
     found = [info for info in open_storage(folder).list("") if info.path.endswith(PLAIN[source])]
     files = found[:1] if first_only else found
     tasks = running.cores if running.name == "sail" else 0  # as the job does
-    given = sources.options(source, folder, files, as_of=AS_OF, tasks=tasks)
-    return running.session.read.format(sources.LogSource.name()).options(**given).load()
+    given = reader_options(source, folder, files, as_of=AS_OF, tasks=tasks)
+    return running.session.read.format(LogSource.name()).options(**given).load()
 
 
 def _engines_own(running, logs: Path, source: str):

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from clicklake import buckets
+from clicklake.buckets.writers import MonthWriters
 from clicklake.engines import Engine
 from clicklake.engines.sail import Sail
 from clicklake.engines.spark import Spark
@@ -153,7 +154,7 @@ def test_a_file_that_is_large_enough_ends_with_its_bucket(tmp_path: Path) -> Non
         for _ in range(2)
     ]
     with ExitStack() as stack:
-        writers = buckets._Writers(stack, storage, "staged", target_bytes=100_000)
+        writers = MonthWriters(stack, storage, "staged", target_bytes=100_000)
         for number, rows in enumerate(written):
             writers.write("clickstream", (2018, 4), rows)
             if number % 2:

@@ -17,7 +17,8 @@ import pytest
 import hostile
 import parser_memory
 from clicklake import storage
-from clicklake.logs import sources
+from clicklake.logs.reader import LogReader
+from clicklake.logs.source import reader_options
 from clicklake.parse import texts
 from fuzz import check, fuzzed
 
@@ -73,8 +74,8 @@ def test_batches_hold_no_memory_of_numpy(tmp_path: Path) -> None:
         b"anonymous_user_id,url,time,browser,os,screen_resolution\n" + lines
     )
     files = storage.open_storage(str(tmp_path)).list()
-    given = sources.options("clickstream", str(tmp_path), files, as_of=hostile.AS_OF)
-    reader = sources.LogReader(given)
+    given = reader_options("clickstream", str(tmp_path), files, as_of=hostile.AS_OF)
+    reader = LogReader(given)
     # Memory of NumPy may begin at such a place by chance, but not five times.
     batches = [b for part in reader.partitions() for _ in range(5) for b in reader.read(part)]
     assert sum(batch.num_rows for batch in batches) == 5 * 75_001  # and the summary
@@ -89,7 +90,7 @@ def test_no_more_partitions_than_tasks(tmp_path: Path) -> None:
     place = storage.open_storage(str(tmp_path))
 
     def splits(tasks: int) -> tuple[int, list[object]]:
-        given = sources.options(
+        given = reader_options(
             "page_views",
             place.root,
             place.list(),
@@ -97,7 +98,7 @@ def test_no_more_partitions_than_tasks(tmp_path: Path) -> None:
             split_bytes=500,
             tasks=tasks,
         )
-        parts = sources.LogReader(given).partitions()
+        parts = LogReader(given).partitions()
         every = [split for part in parts for split in part.value[1]]
         return len(parts), sorted(every, key=lambda split: (split.file.path, split.start))
 

@@ -308,6 +308,7 @@ def test_what_is_not_there_is_told(broker, tmp_path):
 
 
 def test_no_broker_is_told(monkeypatch):
-    monkeypatch.setattr("clicklake.streaming.kafka._TIMEOUT", 1)
+    monkeypatch.setattr("clicklake.streaming.kafka.TIMEOUT", 1)
+    monkeypatch.setattr("clicklake.streaming.kafka_client.TIMEOUT", 1)
     with pytest.raises(AccessError, match="broker runs"):
         KafkaSink("127.0.0.1:1", "clicks", "")

@@ -12,7 +12,8 @@ from moto.server import ThreadedMotoServer
 
 from clicklake.errors import InputError
 from clicklake.streaming.database import connect
-from clicklake.streaming.kinesis import KinesisSink, KinesisSource, rounds
+from clicklake.streaming.kinesis import KinesisSink, KinesisSource
+from clicklake.streaming.kinesis_requests import rounds
 from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
 from clicklake.streaming.snapshot import read_snapshot

@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 import hostile
 import oracle
 from clicklake import storage
-from clicklake.logs import sources
+from clicklake.logs.reader import LogReader
+from clicklake.logs.source import reader_options
+from clicklake.logs.summary import SplitSummary, line_bases
 from clicklake.parse import rows
 from clicklake.rules import visits
 
@@ -60,7 +62,7 @@ def read(
         for info in place.list()
         if info.size and not any(part[0] in "._" for part in info.path.split("/"))
     ]
-    given = sources.options(
+    given = reader_options(
         source,
         place.root,
         files,
@@ -71,7 +73,7 @@ def read(
         lake=str(root.with_name(f"{root.name}-landed")),
         into=("buckets", buckets) if buckets else None,
     )
-    reader = sources.LogReader(given)
+    reader = LogReader(given)
     found, splits, bad = Found(), [], []
     for partition in reader.partitions():
         for batch in reader.read(partition):
@@ -79,7 +81,7 @@ def read(
     for info in storage.open_storage(reader.lake).list() if buckets else ():
         landed = pq.read_table(Path(reader.lake) / info.path, partitioning=None)
         found.rows += _plain(landed.select(rows.SOURCES[source].schema.names[: ROWS[source]]))
-    bases = sources.line_bases(splits)
+    bases = line_bases(splits)
     found.refused = {split.file: split.refused for split in splits if split.refused}
     found.quarantine = sorted(
         (source, file, line + bases[file, start], reason, raw)
@@ -98,13 +100,13 @@ def _take(
     source: str,
     batch: pa.RecordBatch,
     found: Found,
-    splits: list[sources.SplitSummary],
+    splits: list[SplitSummary],
     bad: list[tuple[Any, ...]],
 ) -> None:
     names = rows.SOURCES[source].schema.names[: ROWS[source]]
     meta = batch.select(["_file", "_start", "_line", "_reason", "_raw", "_summary"]).to_pylist()
     if meta and meta[0]["_summary"]:
-        splits.extend(sources.SplitSummary(**json.loads(row["_summary"])) for row in meta)
+        splits.extend(SplitSummary(**json.loads(row["_summary"])) for row in meta)
     elif meta and meta[0]["_reason"]:
         bad.extend(tuple(row.values())[:5] for row in meta)
     else:

@@ -50,17 +50,19 @@ def _peak() -> int:
 def _measure(root: str, source: str) -> tuple[dict[str, int], int]:
     import hostile
     from clicklake import storage
-    from clicklake.logs import sources
+    from clicklake.logs.reader import LogReader
+    from clicklake.logs.source import reader_options
+    from clicklake.logs.summary import SplitSummary
 
     place = storage.open_storage(root)
-    given = sources.options(source, place.root, place.list(), as_of=hostile.AS_OF)
-    reader = sources.LogReader(given)
+    given = reader_options(source, place.root, place.list(), as_of=hostile.AS_OF)
+    reader = LogReader(given)
     before = _peak()
     found: Counter[str] = Counter()
     for partition in reader.partitions():
         for batch in reader.read(partition):
             for summary in batch["_summary"].drop_null().to_pylist():
-                split = sources.SplitSummary(**json.loads(summary))
+                split = SplitSummary(**json.loads(summary))
                 found.update(split.reasons)
                 good = split.read - split.filtered - split.quarantined
                 found.update(good=good, refused=int(bool(split.refused)))
@@ -72,7 +74,7 @@ def _main() -> None:
     import pyarrow.csv
     import pyarrow.json  # noqa: F401
 
-    import clicklake.logs.sources  # noqa: F401
+    import clicklake.logs.source  # noqa: F401
     import hostile  # noqa: F401
 
     for line in sys.stdin:

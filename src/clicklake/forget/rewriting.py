@@ -29,8 +29,8 @@ from clicklake.lake.draft import StateDraft
 from clicklake.lake.parquet import audit_file, open_parquet
 from clicklake.lake.privacy import Forgotten, Person
 from clicklake.lake.tables import Rewrite, Staged
+from clicklake.logs.files import compression
 from clicklake.logs.inputs import REPLAYED
-from clicklake.logs.sources import compression
 from clicklake.schemas import TABLES, Table
 from clicklake.storage import Storage
 

@@ -14,8 +14,10 @@ from clicklake.errors import ClicklakeError
 from clicklake.lake import Change, Lake, Month, privacy
 from clicklake.lake.metrics import Books, RunMetrics
 from clicklake.lake.tables import Tables
-from clicklake.logs import sources
+from clicklake.logs.files import text_bytes
 from clicklake.logs.inputs import Work
+from clicklake.logs.progress import reset_rows_read, rows_read
+from clicklake.logs.source import LogSource
 from clicklake.progress import Reporter
 from clicklake.run import steps, summary, trust
 from clicklake.run.context import Context
@@ -45,7 +47,7 @@ class Execution:
         self.started_at = now
         self.as_of = options.as_of or _today(now, lake)
         run_id = new_run_id(now)
-        engine.session.dataSource.register(sources.LogSource)
+        engine.session.dataSource.register(LogSource)
         target = config.job.target_file_mb << 20
         tables = Tables(engine.session, lake.storage, run_id, target)
         self.context = Context(
@@ -90,8 +92,8 @@ class Execution:
 
     def _land(self, work: Work) -> Landed:
         context = self.context
-        with context.reporter.stage(f"read {work.source}", sources.rows_read) as stage:
-            sources.reset_rows_read()
+        with context.reporter.stage(f"read {work.source}", rows_read) as stage:
+            reset_rows_read()
             how = self._options_of_readers()
             reading = Reading(work, context.tables, context.engine, how, context.shares)
             landed = reading.landed()
@@ -160,7 +162,7 @@ def _shares(lake: Lake, plan: RunPlan, engine: Engine) -> buckets.Shares:
             months[file.month] = months.get(file.month, 0) + file.rows
     everything = plan.is_outdated(CLICKSTREAM)
     beside = sum(months.values()) if everything else max(months.values(), default=0)
-    text = sum(sources.text_bytes(info.path, info.size) for info in (work.read if work else ()))
+    text = sum(text_bytes(info.path, info.size) for info in (work.read if work else ()))
     return buckets.shares(text, beside, engine)
 
 

@@ -15,9 +15,11 @@ from clicklake.buckets import ALL, Buckets, Part
 from clicklake.engines import Engine
 from clicklake.lake import Month
 from clicklake.lake.tables import Tables
-from clicklake.logs import sources
+from clicklake.logs.files import text_bytes
 from clicklake.logs.inputs import Work
-from clicklake.logs.sources import SplitSummary
+from clicklake.logs.schema import landing_schema
+from clicklake.logs.source import LogSource, reader_options
+from clicklake.logs.summary import SplitSummary
 from clicklake.parse import rows
 from clicklake.schemas import CLICKSTREAM
 
@@ -43,7 +45,7 @@ class Landed:
         return [SplitSummary(**json.loads(row["_summary"])) for row in found]
 
     def _rows(self, paths: list[str]) -> DataFrame:
-        return self.tables.read(sources.landing_schema(self.work.source), paths)
+        return self.tables.read(landing_schema(self.work.source), paths)
 
     def _others(self) -> DataFrame:
         """The files with what is no event: summaries and quarantined rows, perhaps events."""
@@ -145,12 +147,12 @@ class Reading:
         """How many buckets a source's rows are put into by their readers."""
         if self.work.source == CLICKSTREAM.name:
             return self.shares.buckets
-        text = sum(sources.text_bytes(info.path, info.size) for info in self.work.read)
+        text = sum(text_bytes(info.path, info.size) for info in self.work.read)
         return power_of_two(min(text // _BUCKET_BYTES, _BUCKETS))
 
     def _read(self, into: str | None = None) -> DataFrame:
         """What the readers yield; `into`: a folder of staging for events in buckets."""
-        given = sources.options(
+        given = reader_options(
             self.work.source,
             self.work.folder.storage.root,
             self.work.read,
@@ -160,7 +162,7 @@ class Reading:
             **self.options,
         )
         session = self.tables.session
-        return session.read.format(sources.LogSource.name()).options(**given).load()
+        return session.read.format(LogSource.name()).options(**given).load()
 
 
 def power_of_two(number: int) -> int:

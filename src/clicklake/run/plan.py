@@ -11,8 +11,8 @@ from clicklake.config import Config
 from clicklake.errors import InputError
 from clicklake.lake import Lake, Manifest, Snapshot, sql
 from clicklake.logs import inputs
+from clicklake.logs.files import text_bytes
 from clicklake.logs.inputs import Work
-from clicklake.logs.sources import text_bytes
 from clicklake.progress import Reporter
 from clicklake.rules import bots
 from clicklake.run.options import Options

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from clicklake.errors import AccessError, ClicklakeError, InputError
 from clicklake.lake import LedgerFile
 from clicklake.lake.metrics import Books
-from clicklake.logs.sources import SplitSummary
+from clicklake.logs.summary import SplitSummary
 from clicklake.run.landing import Landed
 
 

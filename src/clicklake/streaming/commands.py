@@ -11,12 +11,13 @@ from clicklake.config import Config
 from clicklake.engines import use_keys
 from clicklake.streaming.database import connect
 from clicklake.streaming.files import held, write_whole
+from clicklake.streaming.opening import open_sink, open_source
 from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import Publication
 from clicklake.streaming.publisher import publish as _publish
 from clicklake.streaming.snapshot import read_snapshot
 from clicklake.streaming.statistics import Progress, Statistics
-from clicklake.streaming.stream import Address, open_sink, open_source, parse_address
+from clicklake.streaming.stream import Address, parse_address
 from clicklake.streaming.summarizer import Summary
 from clicklake.streaming.summarizer import summarize as _summarize
 from clicklake.streaming.watch import page_data, render_page, server

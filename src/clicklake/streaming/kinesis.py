@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,17 +21,19 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from clicklake.config import Config
 from clicklake.errors import AccessError, ConfigError, InputError
 from clicklake.streaming.files import write_whole
+from clicklake.streaming.kinesis_requests import requests, rounds
 from clicklake.streaming.messages import BadMessageError, parse
 from clicklake.streaming.stream import Incoming, Outgoing, StreamBrokenError
 
 T = TypeVar("T")
 
-# What one PutRecords takes; the limit on bytes is 5 MiB, partition keys included.
-_REQUEST_RECORDS = 500
-_REQUEST_BYTES = 4 * 1024 * 1024
-_RECORD_BYTES = 1024 * 1024
+
 _KEY_LENGTH = 256
+
+
 _ATTEMPTS = 8
+
+
 _WAIT_SECONDS = 0.5
 
 
@@ -86,7 +86,7 @@ class KinesisSink:
     def send(self, events: Sequence[Outgoing]) -> None:
         missing = [event for event in events if event.sequence not in self._landed]
         for round_ in rounds(missing):
-            for request in _requests(round_):
+            for request in requests(round_):
                 self._put(request)
         self._save(events[-1].sequence)
 
@@ -227,40 +227,6 @@ class _ShardReader:
             self._iterators[shard] = self._iterator(shard)
             with _told(self._stream):
                 return self._client.get_records(ShardIterator=self._iterators[shard])
-
-
-def rounds(events: Sequence[Outgoing]) -> list[list[Outgoing]]:
-    """Cut events into rounds, the n-th of which holds the n-th event of each visitor.
-
-    Kinesis keeps no order within a request of which it refuses a part. Sent round by round, each
-    to its end, the events of a visitor keep theirs.
-    """
-    by_visitor: dict[str, list[Outgoing]] = defaultdict(list)
-    for event in events:
-        by_visitor[event.key].append(event)
-    return [
-        [event for event in round_ if event is not None]
-        for round_ in zip_longest(*by_visitor.values())
-    ]
-
-
-def _requests(events: list[Outgoing]) -> Iterator[list[Outgoing]]:
-    request: list[Outgoing] = []
-    size = 0
-    for event in events:
-        weight = len(event.body) + len(event.key.encode())
-        if weight > _RECORD_BYTES:
-            raise InputError(
-                f"Event {event.sequence} is {weight:,} bytes, and Kinesis takes 1 MiB. "
-                "Publish to Kafka or a folder."
-            )
-        if len(request) == _REQUEST_RECORDS or size + weight > _REQUEST_BYTES:
-            yield request
-            request, size = [], 0
-        request.append(event)
-        size += weight
-    if request:
-        yield request
 
 
 def _sequence(body: bytes) -> int:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from clicklake.config import Config
-
 
 class Outgoing(NamedTuple):
     """An event on its way out; `key` (the visitor) decides the partition."""
@@ -102,33 +100,3 @@ def parse_address(text: str) -> Address:
         return Address("folder", str(Path(text).expanduser().resolve()))
     servers, _, name = rest.rpartition("/")
     return Address(kind, name, servers)
-
-
-def open_sink(address: Address, state: Path, config: Config) -> Sink:
-    """The sink at `address`; `state` is the publisher's own folder for it."""
-    if address.kind == "kafka":
-        from clicklake.streaming.kafka import KafkaSink
-
-        return KafkaSink(address.servers, address.name, config.stream.kafka_properties)
-    if address.kind == "kinesis":
-        from clicklake.streaming.kinesis import KinesisSink, client
-
-        return KinesisSink(client(config), address.name, state / "kinesis.json")
-    from clicklake.streaming.folder import FolderSink
-
-    return FolderSink(Path(address.name))
-
-
-def open_source(address: Address, config: Config) -> Source:
-    """The source at `address`. Raises InputError if there is no such stream."""
-    if address.kind == "kafka":
-        from clicklake.streaming.kafka import KafkaSource
-
-        return KafkaSource(address.servers, address.name, config.stream.kafka_properties)
-    if address.kind == "kinesis":
-        from clicklake.streaming.kinesis import KinesisSource, client
-
-        return KinesisSource(client(config), address.name)
-    from clicklake.streaming.folder import FolderSource
-
-    return FolderSource(Path(address.name))

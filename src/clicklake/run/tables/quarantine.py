@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from clicklake.lake import LiveFile
 from clicklake.lake.manifest import partition_values
 from clicklake.lake.tables import Rewrite
-from clicklake.logs import sources
+from clicklake.logs.summary import line_bases
 from clicklake.run.context import Context
 from clicklake.run.landing import Landed
 from clicklake.schemas import QUARANTINE, SOURCES
@@ -53,9 +53,7 @@ def _live(context: Context, source: str) -> list[LiveFile]:
 def _quarantined(context: Context, landed: Landed) -> DataFrame:
     bad = landed.quarantined()
     bases = [
-        (path, start, base)
-        for (path, start), base in sources.line_bases(landed.summaries).items()
-        if base
+        (path, start, base) for (path, start), base in line_bases(landed.summaries).items() if base
     ]
     base = F.lit(0)
     if bases:

@@ -1,0 +1,112 @@
+"""The clickstream's tables, made of one bucket after the other by an engine's tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import pyarrow as pa
+
+from clicklake.buckets.shares import Buckets
+from clicklake.buckets.writers import MonthWriters
+from clicklake.engines.batches import owned
+from clicklake.lake.parquet import open_parquet
+from clicklake.lake.tables import Staged, Tables
+from clicklake.rules.visits import EVENTS, TEXTS, Rules, Visits
+from clicklake.schemas import CLICKSTREAM, SESSIONS
+from clicklake.storage import FileInfo, Storage, open_storage
+
+
+def label(
+    tables: Tables, events: Buckets, rules: Rules, attempt: str, count: int
+) -> tuple[Staged, Staged]:
+    """`clickstream` of the events without `started_at`, and `sessions` of all, staged.
+
+    Sessions that have events elsewhere are not whole.
+    """
+    numbers = sorted(events)
+    work = [[list(events[number]) for number in numbers[at::count]] for at in range(count)]
+    tasks = LabelTasks(
+        tables.storage.root,
+        tables.folder(attempt),
+        rules,
+        tables.target_bytes,
+        [each for each in work if each],
+    )
+    made = (
+        tables.session.range(0, len(tasks.work), 1, max(1, len(tasks.work)))
+        .mapInArrow(partial(_run_tasks, tasks), "path string")
+        .collect()
+    )
+    paths = {row["path"] for row in made}
+    found = [
+        [info for info in tables.files(f"{attempt}/{table.name}") if info.path in paths]
+        for table in (CLICKSTREAM, SESSIONS)
+    ]
+    staged = [
+        tables.audited(table, infos, attempt)
+        for table, infos in zip((CLICKSTREAM, SESSIONS), found, strict=True)
+    ]
+    return staged[0], staged[1]
+
+
+@dataclass(frozen=True)
+class LabelTasks:
+    """What the workers need to know. `work`: the files of each bucket of each task."""
+
+    root: str
+    folder: str
+    rules: Rules
+    target_bytes: int
+    work: list[list[list[FileInfo]]]
+
+
+def _run_tasks(tasks: LabelTasks, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """In a worker: do the tasks with the numbers given; the files that were written."""
+    for batch in batches:
+        for number in batch.column(0).to_pylist():
+            yield owned(pa.record_batch({"path": _run_task(tasks, tasks.work[number])}))
+
+
+def _run_task(tasks: LabelTasks, work: list[list[FileInfo]]) -> list[str]:
+    storage = open_storage(tasks.root)
+    with ExitStack() as stack:
+        writers = MonthWriters(stack, storage, tasks.folder, tasks.target_bytes)
+        for files in work:
+            _write_bucket(writers, storage, files, tasks.rules)
+            writers.end_bucket()
+            pa.default_memory_pool().release_unused()
+    return writers.paths
+
+
+def _write_bucket(
+    writers: MonthWriters, storage: Storage, files: Sequence[FileInfo], rules: Rules
+) -> None:
+    """Write a bucket's rows of both tables; nothing of it is left when the next one is read."""
+    visits = Visits(_events(storage, files), rules)
+    for month, rows in visits.clickstream():
+        writers.write(CLICKSTREAM.name, month, rows)
+    for month, rows in visits.sessions():
+        writers.write(SESSIONS.name, month, rows)
+
+
+def _events(storage: Storage, files: Sequence[FileInfo]) -> pa.Table:
+    """A bucket's rows as `EVENTS`; texts as dictionaries."""
+    return pa.concat_tables([_events_of(storage, info) for info in files])
+
+
+def _events_of(storage: Storage, info: FileInfo) -> pa.Table:
+    with open_parquet(storage, info, dictionaries=TEXTS) as file:
+        known = [name for name in EVENTS.names if name in file.schema_arrow.names]
+        rows = file.read(columns=known, use_threads=False)
+    columns = [
+        rows[field.name] if field.name in known else pa.nulls(len(rows), field.type)
+        for field in EVENTS
+    ]
+    columns = [
+        column if field.name in TEXTS else column.cast(field.type)
+        for field, column in zip(EVENTS, columns, strict=True)
+    ]
+    return pa.table(columns, EVENTS.names)

@@ -1,0 +1,181 @@
+"""Connections to Kafka: settings, topics, what is on them, and errors in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from clicklake.errors import AccessError, ConfigError, InputError
+from clicklake.streaming.kafka import POLL_SECONDS
+from clicklake.streaming.messages import BadMessageError, parse
+from clicklake.streaming.stream import Outgoing, StreamBrokenError
+
+TIMEOUT = 20.0
+
+
+_COMMIT_TIMEOUT = 60.0
+
+
+def client_settings(servers: str, properties: str) -> dict[str, Any]:
+    """Settings of librdkafka, those of the user's file included."""
+    return {**_read_properties(properties), "bootstrap.servers": servers, "log_level": 2}
+
+
+def _read_properties(file: str) -> dict[str, str]:
+    """A file of `name = value` lines, for what a broker asks of its clients: TLS, SASL."""
+    if not file:
+        return {}
+    try:
+        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"[STREAM] KAFKA_PROPERTIES: {file} cannot be read.") from None
+    pairs = [line.partition("=") for line in lines if line.strip() and line.strip()[0] not in "#!"]
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def reading_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **settings,
+        "group.id": "clicklake",  # required by the client; offsets are not kept there
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+    }
+
+
+def create_topic(settings: Mapping[str, Any], topic: str) -> None:
+    """Make the topic if there is none, with the broker's own number of partitions and replicas."""
+    admin = client_of(AdminClient, settings)
+    try:
+        if topic not in admin.list_topics(timeout=TIMEOUT).topics:
+            new = NewTopic(topic, num_partitions=-1, replication_factor=-1)
+            admin.create_topics([new])[topic].result(TIMEOUT)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise unreachable(error.args[0].str()) from None
+
+
+def partitions_of(settings: Mapping[str, Any], topic: str) -> list[int]:
+    try:
+        topics = client_of(AdminClient, settings).list_topics(timeout=TIMEOUT).topics
+    except KafkaException as error:
+        raise unreachable(error.args[0].str()) from None
+    if topic not in topics:
+        raise InputError(f"Kafka has no topic {topic}. Run scripts/stream.py publish first.")
+    return sorted(topics[topic].partitions)
+
+
+def client_of(kind: type, settings: Mapping[str, Any]) -> Any:
+    try:
+        return kind(dict(settings))
+    except KafkaException as error:
+        raise ConfigError(f"[STREAM] KAFKA_PROPERTIES: {error.args[0].str()}.") from None
+
+
+def last_sequence(settings: Mapping[str, Any], topic: str) -> int:
+    """The highest sequence number of a committed message; a chunk is there whole or not at all."""
+    consumer = Consumer(reading_settings(settings))
+    try:
+        partitions = sorted(consumer.list_topics(topic, TIMEOUT).topics[topic].partitions)
+        return max((_last_of(consumer, topic, number) for number in partitions), default=0)
+    finally:
+        consumer.close()
+
+
+def _last_of(consumer: Consumer, topic: str, number: int) -> int:
+    """The last sequence number of a partition; its end may be transaction markers or foreign."""
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=TIMEOUT)
+    back = 16
+    while high > low:
+        start = max(low, high - back)
+        if last := _highest(consumer, TopicPartition(topic, number, start)):
+            return last
+        if start == low:
+            break
+        back *= 16
+    return 0
+
+
+def _highest(consumer: Consumer, start: TopicPartition) -> int:
+    consumer.assign([start])
+    highest = 0
+    deadline = time.monotonic() + TIMEOUT
+    while time.monotonic() < deadline:
+        message = consumer.poll(POLL_SECONDS)
+        if message is None:
+            continue
+        failure = message.error()
+        if failure is None:
+            highest = max(highest, _sequence_of(message.value()))
+            deadline = time.monotonic() + TIMEOUT
+        elif failure.code() == KafkaError._PARTITION_EOF:
+            return highest
+    raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+
+def _sequence_of(body: bytes | None) -> int:
+    try:
+        return parse(body or b"").sequence
+    except BadMessageError:
+        return 0
+
+
+def commit_transaction(producer: Producer) -> None:
+    """Commit the transaction. Where the answer is lost, asking again is safe for a while."""
+    deadline = time.monotonic() + _COMMIT_TIMEOUT
+    while True:
+        try:
+            producer.commit_transaction(TIMEOUT)
+        except KafkaException as error:
+            if not error.args[0].retriable() or time.monotonic() > deadline:
+                raise
+        else:
+            return
+
+
+def translated(error: KafkaException) -> Exception:
+    """What a failed call means: to try again from the topic's position, or to give up."""
+    code = error.args[0].code()
+    if code == KafkaError.MSG_SIZE_TOO_LARGE:
+        return InputError(
+            "Kafka refuses a message as too large. Raise the topic's max.message.bytes and start "
+            "this again; it goes on from there."
+        )
+    if code in _DENIED:
+        return unreachable(error.args[0].str())
+    return StreamBrokenError(error.args[0].str())
+
+
+_DENIED = {
+    KafkaError._AUTHENTICATION,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+}
+
+
+def too_large(event: Outgoing) -> InputError:
+    return InputError(
+        f"Event {event.sequence} is {len(event.body):,} bytes, more than the Kafka client sends. "
+        "Raise message.max.bytes in [STREAM] KAFKA_PROPERTIES, and the topic's max.message.bytes."
+    )
+
+
+def unreachable(reason: str) -> AccessError:
+    return AccessError(
+        f"Kafka cannot be used ({reason}). Check that the broker runs, the address, and "
+        "[STREAM] KAFKA_PROPERTIES if it asks for TLS or a password."
+    )
