@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from clicklake import config
 from clicklake.aws.client import Aws
 from clicklake.aws.console import Console
-from clicklake.aws.deployer import Deployer, Options
-from clicklake.aws.desired import Launch
+from clicklake.aws.deployer import Deployer
+from clicklake.aws.launch import Launch
+from clicklake.aws.options import Options
 from clicklake.errors import ClicklakeError
 
 VERBS = ("up", "plan", "status", "logs", "down")

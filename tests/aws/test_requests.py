@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from aws_laptop import NETWORK, OWN, READS, check_request
-from clicklake.aws import desired
+from clicklake.aws import desired, launch
 from clicklake.aws.names import deployment
 from clicklake.aws.package import Upload
 from clicklake.config import Config
@@ -159,18 +159,18 @@ def test_on_https_buckets_refuse_what_is_not_tls():
 
 @pytest.mark.parametrize("region", ["us-east-1", "us-west-2"])
 @pytest.mark.parametrize(
-    "launch",
+    "how",
     [
-        desired.Launch("emr-spark-8.1.0"),
-        desired.Launch("emr-spark-8.1.0", keep_alive=True, on_demand=True),
+        launch.Launch("emr-spark-8.1.0"),
+        launch.Launch("emr-spark-8.1.0", keep_alive=True, on_demand=True),
     ],
 )
-def test_every_request_fits_the_services_own_model(region, launch):
+def test_every_request_fits_the_services_own_model(region, how):
     own = deployment(Config(), "123456789012", "aws", region)
     resources = [
         *desired.foundation(own, NETWORK, secure=True),
         *(desired.upload(own, each) for each in FILES),
-        desired.cluster(own, Config().cluster, launch, NETWORK, FILES),
+        launch.cluster(own, Config().cluster, how, NETWORK, FILES),
     ]
     calls = [call for each in resources for call in (each.create, *(s.put for s in each.settings))]
     assert len(calls) > 25
@@ -189,8 +189,8 @@ def test_the_model_check_refuses_what_aws_would():
     emr = boto3.client("emr", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
     model = emr.meta.service_model.operation_model("RunJobFlow")
     good = dict(
-        desired.cluster(
-            OWN, Config().cluster, desired.Launch("emr-spark-8.1.0"), NETWORK, FILES
+        launch.cluster(
+            OWN, Config().cluster, launch.Launch("emr-spark-8.1.0"), NETWORK, FILES
         ).create.request
     )
     check_request(good, model)

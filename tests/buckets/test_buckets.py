@@ -181,7 +181,7 @@ def test_readers_put_clicks_into_buckets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     """Plain texts and codes, in any order, some at once or all; nulls stay null."""
-    monkeypatch.setattr(buckets, "_AT_ONCE", at_once)
+    monkeypatch.setattr("clicklake.buckets.landing._AT_ONCE", at_once)
     clicks = _clicks(5000)
     storage = open_storage(str(tmp_path))
     for _ in range(2):  # the second takes the place of the first

@@ -2,51 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from importlib import metadata
+from dataclasses import asdict, replace
 from itertools import islice
-from typing import Any
 
-from clicklake.aws import clusters, desired, network, package, plan, prices, report, teardown
+from clicklake.aws import (
+    clusters,
+    desired,
+    network,
+    package,
+    plan,
+    prices,
+    report,
+    teardown,
+)
 from clicklake.aws.client import Aws
 from clicklake.aws.clusters import Cluster
 from clicklake.aws.console import Console
-from clicklake.aws.desired import Call, Launch
+from clicklake.aws.desired import Call
+from clicklake.aws.launch import bootstrap_arguments, check_release
+from clicklake.aws.launch import cluster as cluster_of
+from clicklake.aws.launch import step as step_of
 from clicklake.aws.names import Deployment, deployment
+from clicklake.aws.options import DeploymentPlan, Options, Result
 from clicklake.aws.plan import Change
 from clicklake.aws.progress import Clock, Outcome, StoppedError, end, follow
-from clicklake.config import Cluster as Settings
+from clicklake.aws.words import (
+    as_json,
+    ended_as,
+    machines_of,
+    pyspark_version,
+    where_it_is,
+    without_many_files,
+)
 from clicklake.config import Config
 from clicklake.errors import ConfigError
 
 SHOWN_CLUSTERS = 5
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line says, besides what the configuration does."""
-
-    launch: Launch
-    detach: bool = False
-    timeout_seconds: float = 0
-    yes: bool = False
-    delete_data: bool = False
-    typed_name: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that `up` would do, and the live cluster that it would go on with."""
-
-    changes: list[Change]
-    cluster: Change
-    live: Cluster | None
-    step_id: str | None
-    architecture: str
-    estimate: prices.Estimate
-
-
-Result = dict[str, Any]
 
 
 class Deployer:
@@ -73,8 +64,8 @@ class Deployer:
         made = self._plan()
         self._show(made)
         return {
-            **self._where(),
-            "changes": [_as_json(each) for each in [*made.changes, made.cluster]],
+            **where_it_is(self.own),
+            "changes": [as_json(each) for each in [*made.changes, made.cluster]],
             "cost": {**asdict(made.estimate), "per_run": made.estimate.per_run},
             "cluster_request": made.cluster.calls[0].request if made.live is None else None,
             "exit_code": 0,
@@ -87,7 +78,7 @@ class Deployer:
         self._build(made)
         self._apply(made.changes)
         cluster_id, step_id = self._start(made)
-        own = {**self._where(), "cluster_id": cluster_id, "step_id": step_id}
+        own = {**where_it_is(self.own), "cluster_id": cluster_id, "step_id": step_id}
         if self._options.detach:
             self._console.say("Not waiting for it. See it: deploy.py status")
             return {**own, "status": "running", "exit_code": 0}
@@ -97,12 +88,12 @@ class Deployer:
         found = list(islice(clusters.find(self._aws, self.own), SHOWN_CLUSTERS))
         if not found:
             self._console.say(f"No cluster of {self.own.name} in {self.own.region}.")
-        shown = [self._shown(each) for each in found]
+        shown = [report.shown(self._aws, self._console, each) for each in found]
         last = report.metrics(self._aws, self.own)
         run = {key: last.get(key) for key in ("run_id", "status")} if last else None
         if run:
             self._console.say(f"Last run of the lake: {run['run_id']}, {run['status']}.")
-        return {**self._where(), "clusters": shown, "last_run": run, "exit_code": 0}
+        return {**where_it_is(self.own), "clusters": shown, "last_run": run, "exit_code": 0}
 
     def logs(self) -> Result:
         newest = next(clusters.find(self._aws, self.own), None)
@@ -125,7 +116,7 @@ class Deployer:
         if not any(texts.values()):
             self._console.say("No log is on S3 yet: EMR copies them every few minutes.")
         return {
-            **self._where(),
+            **where_it_is(self.own),
             "cluster_id": cluster_id,
             "step_id": step_id,
             "texts": texts,
@@ -150,7 +141,7 @@ class Deployer:
             self._console.say(f"  removed {removal.kind} {removal.name}")
         if not data:
             self._console.say(f"Kept: the data in bucket {self.own.logs.bucket}, if there is any.")
-        return {**self._where(), "removed": names, "data_deleted": data, "exit_code": 0}
+        return {**where_it_is(self.own), "removed": names, "data_deleted": data, "exit_code": 0}
 
     def _confirm(self, otherwise: str) -> None:
         """Ask on a terminal; where nobody can be asked, the command itself is the answer."""
@@ -177,10 +168,10 @@ class Deployer:
             )
         return True
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> DeploymentPlan:
         """Look at everything; nothing is changed here."""
         aws, own, launch = self._aws, self.own, self._options.launch
-        desired.check_release(launch.release, _pyspark_version())
+        check_release(launch.release, pyspark_version())
         plan.check_inputs(aws, own)
         architecture = network.architecture(aws, self.settings)
         files = package.uploads(self._config, own, architecture)
@@ -190,10 +181,10 @@ class Deployer:
         changes += plan.changes(aws, own, (desired.upload(own, each) for each in files))
         output_is_there = own.logs.bucket not in missing
         changes += plan.input_changes(aws, own, bucket_is_there=output_is_there)
-        wanted = desired.cluster(own, self.settings, launch, where, files)
+        wanted = cluster_of(own, self.settings, launch, where, files)
         cluster, live, step_id = self._cluster(wanted, files)
         cost = prices.estimate(self.settings, on_demand=launch.on_demand)
-        return Plan(changes, cluster, live, step_id, architecture, cost)
+        return DeploymentPlan(changes, cluster, live, step_id, architecture, cost)
 
     def _cluster(
         self, wanted: desired.Resource, files: list[package.Upload]
@@ -207,30 +198,30 @@ class Deployer:
         if going is not None:
             note = f"{live.status.state}; its step {going.id} is followed, no other is started"
             return Change("reuse", "cluster", live.id, note), live, going.id
-        if clusters.bootstrap_arguments(aws, live.id) != desired.bootstrap_arguments(own, files):
+        if clusters.bootstrap_arguments(aws, live.id) != bootstrap_arguments(own, files):
             raise ConfigError(
                 f"Cluster {live.id} is live, but was set up with another dl.cfg or other Python "
                 "packages. End it: deploy.py down; then: deploy.py up"
             )
-        step = desired.step(own, files, keep_alive=not live.auto_terminate)
+        step = step_of(own, files, keep_alive=not live.auto_terminate)
         add = Call("emr", "add_job_flow_steps", {"JobFlowId": live.id, "Steps": [step]})
         note = f"{live.status.state}; the job is added as a step"
         return Change("reuse", "cluster", live.id, note, calls=(add,)), live, None
 
-    def _show(self, made: Plan) -> None:
+    def _show(self, made: DeploymentPlan) -> None:
         say, own = self._console.say, self.own
         say(f"{own.name} in {own.region}, account {own.account}:")
-        for change in [*_without_many_files(made.changes), made.cluster]:
+        for change in [*without_many_files(made.changes), made.cluster]:
             tags = ", ".join(f"{key}={value}" for key, value in change.tags.items())
             notes = "; ".join(text for text in (change.note, tags and f"tags {tags}") if text)
             named = f"  {change.action:<7} {change.kind:<23} {change.name}"
             say(f"{named}  ({notes})" if notes else named)
         if not self._aws.secure:
             say("The endpoint is plain http, so the buckets get no policy that asks for TLS.")
-        say(f"Cluster: {_machines(self.settings, self._options.launch)}.")
+        say(f"Cluster: {machines_of(self.settings, self._options.launch)}.")
         say(f"Cost: {made.estimate}.")
 
-    def _build(self, made: Plan) -> None:
+    def _build(self, made: DeploymentPlan) -> None:
         """Have the wheels at hand before anything is made: a package may not be to be had."""
         if any(change.kind == "wheels" and change.calls for change in made.changes):
             self._console.live("downloading the Python packages for the cluster")
@@ -248,7 +239,7 @@ class Deployer:
             for call in change.calls
         ]
 
-    def _start(self, made: Plan) -> tuple[str, str]:
+    def _start(self, made: DeploymentPlan) -> tuple[str, str]:
         """The cluster and the step to follow, started if need be."""
         if made.live and made.step_id:
             return made.live.id, made.step_id
@@ -283,7 +274,7 @@ class Deployer:
     def _succeeded(self, outcome: Outcome) -> Result:
         found = report.metrics(self._aws, self.own, since=outcome.step.created)
         self._console.say(report.success(self.own, outcome, found))
-        return {**_ended(outcome), "status": "completed", "metrics": found, "exit_code": 0}
+        return {**ended_as(outcome), "status": "completed", "metrics": found, "exit_code": 0}
 
     def _failed(self, outcome: Outcome) -> Result:
         wait = self.settings.log_wait_seconds
@@ -292,7 +283,7 @@ class Deployer:
         )
         self._console.error(report.failure(outcome, text))
         return {
-            **_ended(outcome),
+            **ended_as(outcome),
             "status": "failed",
             "cause": report.probable_cause(text),
             "log_tail": report.tail(text),
@@ -302,72 +293,3 @@ class Deployer:
     def _end(self, cluster_id: str, *, fully: bool) -> Cluster:
         every = self.settings.poll_seconds
         return end(self._aws, cluster_id, self._console, self._clock, every=every, fully=fully)
-
-    def _where(self) -> Result:
-        own = self.own
-        return {
-            "name": own.name,
-            "account": own.account,
-            "region": own.region,
-            "lake": own.lake.uri(),
-            "logs": own.logs.uri(),
-        }
-
-    def _shown(self, cluster: Cluster) -> Result:
-        """A cluster with its steps, said and as facts."""
-        self._console.say(
-            f"cluster {cluster.id}  {report.told(cluster.status)}  since {cluster.created:%F %H:%M}"
-        )
-        steps = clusters.steps(self._aws, cluster.id)
-        for step in steps:
-            self._console.say(f"  step {step.id}  {report.told(step.status)}")
-        return {
-            "cluster_id": cluster.id,
-            "created": cluster.created.isoformat(),
-            **asdict(cluster.status),
-            "steps": [{"step_id": step.id, **asdict(step.status)} for step in steps],
-        }
-
-
-def _pyspark_version() -> str:
-    """Of the pyspark in use, whole or client only."""
-    for distribution in ("pyspark", "pyspark-client"):
-        try:
-            return metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            continue
-    raise ConfigError("pyspark is not installed, so no EMR release can be chosen: see README.md")
-
-
-def _machines(settings: Settings, launch: Launch) -> str:
-    primary, workers = ("|".join(t) for t in (settings.primary_types, settings.worker_types))
-    market = "on demand" if launch.on_demand else "on Spot, or on demand if there is none"
-    text = f"{launch.release}, 1 primary ({primary}) and {settings.core_nodes} core ({workers})"
-    if settings.task_nodes:
-        text += f" on demand, {settings.task_nodes} task {market}"
-    ends = f"after {settings.idle_minutes} idle minutes" if launch.keep_alive else "with the job"
-    return f"{text}; it ends {ends}"
-
-
-def _without_many_files(changes: list[Change]) -> list[Change]:
-    """The plan for people: the input files in one line for each action."""
-    files = [change for change in changes if change.kind == "input file"]
-    shown = [change for change in changes if change.kind != "input file"]
-    for action in dict.fromkeys(change.action for change in files):
-        count = sum(change.action == action for change in files)
-        shown.append(Change(action, "input files", f"{count} of INPUT_DATA"))
-    return shown
-
-
-def _as_json(change: Change) -> Result:
-    facts = asdict(change)
-    facts["calls"] = [f"{call.service}.{call.operation}" for call in change.calls]
-    return facts
-
-
-def _ended(outcome: Outcome) -> Result:
-    return {
-        "seconds": round(outcome.seconds),
-        "cluster": asdict(outcome.cluster.status),
-        "step": asdict(outcome.step.status),
-    }

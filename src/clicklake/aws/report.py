@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from clicklake.aws import clusters
 from clicklake.aws.client import Aws
+from clicklake.aws.clusters import Cluster
 from clicklake.aws.console import Console
 from clicklake.aws.names import Deployment
 from clicklake.aws.progress import Clock, Outcome
@@ -140,3 +142,17 @@ def _table(title: str, rows: dict[str, dict[str, int]]) -> list[str]:
         f"{name:<24}" + "".join(f"{row.get(column, 0):>14,}" for column in columns)
         for name, row in rows.items()
     ]
+
+
+def shown(aws: Aws, console: Console, cluster: Cluster) -> dict[str, Any]:
+    """A cluster with its steps, said and as facts."""
+    console.say(f"cluster {cluster.id}  {told(cluster.status)}  since {cluster.created:%F %H:%M}")
+    steps = clusters.steps(aws, cluster.id)
+    for step in steps:
+        console.say(f"  step {step.id}  {told(step.status)}")
+    return {
+        "cluster_id": cluster.id,
+        "created": cluster.created.isoformat(),
+        **asdict(cluster.status),
+        "steps": [{"step_id": step.id, **asdict(step.status)} for step in steps],
+    }

@@ -8,7 +8,8 @@ A log is made day by day and in blocks: numpy draws what happened, Arrow joins t
 nothing larger than a block is held. The same plan gives the same bytes.
 """
 
-from clicklake.samples.plan import Plan, of_size, small
+from clicklake.samples.plan import Plan
+from clicklake.samples.sizes import of_size, small
 from clicklake.samples.writing import Written, write
 
 __all__ = ["Plan", "Written", "of_size", "small", "write"]

@@ -20,6 +20,7 @@ from confluent_kafka import (
 )
 
 from clicklake.streaming.kafka_client import (
+    POLL_SECONDS,
     TIMEOUT,
     client_settings,
     commit_transaction,
@@ -34,9 +35,6 @@ from clicklake.streaming.kafka_client import (
 from clicklake.streaming.stream import Incoming, Outgoing
 
 _POLL_MESSAGES = 10_000
-
-
-POLL_SECONDS = 0.5
 
 
 _SILENT_SECONDS = 120.0

@@ -18,11 +18,11 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from clicklake.errors import AccessError, ConfigError, InputError
-from clicklake.streaming.kafka import POLL_SECONDS
 from clicklake.streaming.messages import BadMessageError, parse
 from clicklake.streaming.stream import Outgoing, StreamBrokenError
 
 TIMEOUT = 20.0
+POLL_SECONDS = 0.5
 
 
 _COMMIT_TIMEOUT = 60.0

@@ -1,0 +1,165 @@
+"""The cluster that runs the job: its machines, its step, its release."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from clicklake.aws.desired import (
+    Call,
+    Network,
+    Resource,
+    render,
+    security_configuration,
+    tag_pairs,
+)
+from clicklake.aws.names import EMR_TAG, Deployment
+from clicklake.aws.package import DEPLOY, Upload
+from clicklake.config import Cluster
+from clicklake.errors import ConfigError
+
+# The Spark of each release must be the Spark that the job was tested on.
+RELEASES = {"emr-spark-8.1.0": "4.1", "emr-spark-8.0.0": "4.0", "emr-7.14.0": "3.5"}
+
+
+HOME = "/opt/clicklake"  # as in deploy/bootstrap.sh
+
+
+SPOT_WAIT_MINUTES = 10
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What `up` was told about the cluster on the command line."""
+
+    release: str
+    keep_alive: bool = False
+    on_demand: bool = False
+
+
+def check_release(release: str, pyspark: str) -> None:
+    """Raise ConfigError unless `release` carries the Spark minor of `pyspark` ("4.1.1")."""
+    wanted = ".".join(pyspark.split(".")[:2])
+    fitting = [name for name, spark in RELEASES.items() if spark == wanted]
+    if release not in fitting:
+        has = f"carries Spark {RELEASES[release]}" if release in RELEASES else "is not known here"
+        raise ConfigError(
+            f"EMR release {release} {has}; the job is tested on pyspark {pyspark}. Set RELEASE in "
+            f"[CLUSTER] of dl.cfg, or --release, to one of: {', '.join(fitting) or 'none known'}."
+        )
+
+
+def cluster(
+    own: Deployment, settings: Cluster, launch: Launch, network: Network, files: list[Upload]
+) -> Resource:
+    """The cluster with the job as its step, from deploy/cluster.json."""
+    template = json.loads((DEPLOY / "cluster.json").read_text())
+    tags = cluster_tags(own)
+    request: dict[str, Any] = render(
+        template,
+        {
+            "name": own.name,
+            "release": launch.release,
+            "region": own.region,
+            "home": HOME,
+            "logs": own.logs.uri() + "/",
+            "service_role": own.service_role,
+            "instance_profile": own.instance_role,
+            "security_configuration": security_configuration(own).name,
+            "fleets": fleets(settings, launch),
+            "subnets": list(network.subnets),
+            "keep_alive": launch.keep_alive,
+            "steps": [step(own, files, keep_alive=launch.keep_alive)],
+            "tags": tag_pairs(tags),
+            **_addresses(own, files),
+        },
+    )
+    if settings.task_nodes:
+        request["ManagedScalingPolicy"] = scaling(settings, launch)
+    if launch.keep_alive:
+        request["AutoTerminationPolicy"] = {"IdleTimeout": settings.idle_minutes * 60}
+    # EMR sees a new instance profile some seconds after IAM has made it.
+    run = Call("emr", "run_job_flow", request, retry_on="Invalid InstanceProfile")
+    return Resource("cluster", own.name, run, tags=tags)
+
+
+def cluster_tags(own: Deployment) -> dict[str, str]:
+    return {**own.tags, EMR_TAG: "true"}
+
+
+def bootstrap_arguments(own: Deployment, files: list[Upload]) -> list[str]:
+    """What a machine of the cluster was set up with; another job may run there if equal."""
+    at = _addresses(own, files)
+    return [at["wheels"], at["configuration"]]
+
+
+def step(own: Deployment, files: list[Upload], *, keep_alive: bool) -> dict[str, Any]:
+    """The job as a step. In client mode its log is the step's own stderr."""
+    at = _addresses(own, files)
+    arguments = ["spark-submit", "--deploy-mode", "client", "--py-files", at["code"]]
+    arguments += [at["entry_script"], "--config", f"{HOME}/dl.cfg"]
+    return {
+        "Name": own.name,
+        "ActionOnFailure": "CANCEL_AND_WAIT" if keep_alive else "TERMINATE_CLUSTER",
+        "HadoopJarStep": {"Jar": "command-runner.jar", "Args": arguments},
+    }
+
+
+def _addresses(own: Deployment, files: list[Upload]) -> dict[str, str]:
+    return {each.what.replace(" ", "_"): own.code.uri(each.key) for each in files}
+
+
+def fleets(settings: Cluster, launch: Launch) -> list[dict[str, Any]]:
+    """Primary and core on demand, as losing one loses the run; task machines on Spot."""
+    on_demand = {"OnDemandSpecification": {"AllocationStrategy": "lowest-price"}}
+    spot = {
+        "SpotSpecification": {
+            "AllocationStrategy": "price-capacity-optimized",
+            "TimeoutDurationMinutes": SPOT_WAIT_MINUTES,
+            "TimeoutAction": "SWITCH_TO_ON_DEMAND",
+        }
+    }
+
+    def fleet(role: str, market: str, units: int, how: dict[str, Any]) -> dict[str, Any]:
+        types = settings.primary_types if role == "MASTER" else settings.worker_types
+        return {
+            "Name": {"MASTER": "primary"}.get(role, role.lower()),
+            "InstanceFleetType": role,
+            f"Target{market}Capacity": units,
+            "InstanceTypeConfigs": [_machine(name, settings.worker_disk_gb) for name in types],
+            "LaunchSpecifications": how,
+        }
+
+    made = [
+        fleet("MASTER", "OnDemand", 1, on_demand),
+        fleet("CORE", "OnDemand", settings.core_nodes, on_demand),
+    ]
+    if settings.task_nodes and launch.on_demand:
+        made.append(fleet("TASK", "OnDemand", settings.task_nodes, on_demand))
+    elif settings.task_nodes:
+        made.append(fleet("TASK", "Spot", settings.task_nodes, spot))
+    return made
+
+
+def _machine(name: str, disk_gb: int) -> dict[str, Any]:
+    volume = {"VolumeSpecification": {"VolumeType": "gp3", "SizeInGB": disk_gb}}
+    return {
+        "InstanceType": name,
+        "WeightedCapacity": 1,
+        "EbsConfiguration": {"EbsBlockDeviceConfigs": [{**volume, "VolumesPerInstance": 1}]},
+    }
+
+
+def scaling(settings: Cluster, launch: Launch) -> dict[str, Any]:
+    """Between the core machines alone and all; what comes and goes are task machines."""
+    most = settings.core_nodes + settings.task_nodes
+    return {
+        "ComputeLimits": {
+            "UnitType": "InstanceFleetUnits",
+            "MinimumCapacityUnits": settings.core_nodes,
+            "MaximumCapacityUnits": most,
+            "MaximumOnDemandCapacityUnits": most if launch.on_demand else settings.core_nodes,
+            "MaximumCoreCapacityUnits": settings.core_nodes,
+        }
+    }

@@ -1,0 +1,38 @@
+"""What a call of the deployer is told, and what it then plans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from clicklake.aws import prices
+from clicklake.aws.clusters import Cluster
+from clicklake.aws.launch import Launch
+from clicklake.aws.plan import Change
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says, besides what the configuration does."""
+
+    launch: Launch
+    detach: bool = False
+    timeout_seconds: float = 0
+    yes: bool = False
+    delete_data: bool = False
+    typed_name: str = ""
+
+
+@dataclass(frozen=True)
+class DeploymentPlan:
+    """Everything that `up` would do, and the live cluster that it would go on with."""
+
+    changes: list[Change]
+    cluster: Change
+    live: Cluster | None
+    step_id: str | None
+    architecture: str
+    estimate: prices.Estimate
+
+
+Result = dict[str, Any]

@@ -1,0 +1,69 @@
+"""Plans, changes and outcomes as they are shown."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib import metadata
+
+from clicklake.aws.launch import Launch
+from clicklake.aws.names import Deployment
+from clicklake.aws.options import Result
+from clicklake.aws.plan import Change
+from clicklake.aws.progress import Outcome
+from clicklake.config import Cluster as Settings
+from clicklake.errors import ConfigError
+
+
+def pyspark_version() -> str:
+    """Of the pyspark in use, whole or client only."""
+    for distribution in ("pyspark", "pyspark-client"):
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    raise ConfigError("pyspark is not installed, so no EMR release can be chosen: see README.md")
+
+
+def machines_of(settings: Settings, launch: Launch) -> str:
+    primary, workers = ("|".join(t) for t in (settings.primary_types, settings.worker_types))
+    market = "on demand" if launch.on_demand else "on Spot, or on demand if there is none"
+    text = f"{launch.release}, 1 primary ({primary}) and {settings.core_nodes} core ({workers})"
+    if settings.task_nodes:
+        text += f" on demand, {settings.task_nodes} task {market}"
+    ends = f"after {settings.idle_minutes} idle minutes" if launch.keep_alive else "with the job"
+    return f"{text}; it ends {ends}"
+
+
+def without_many_files(changes: list[Change]) -> list[Change]:
+    """The plan for people: the input files in one line for each action."""
+    files = [change for change in changes if change.kind == "input file"]
+    shown = [change for change in changes if change.kind != "input file"]
+    for action in dict.fromkeys(change.action for change in files):
+        count = sum(change.action == action for change in files)
+        shown.append(Change(action, "input files", f"{count} of INPUT_DATA"))
+    return shown
+
+
+def as_json(change: Change) -> Result:
+    facts = asdict(change)
+    facts["calls"] = [f"{call.service}.{call.operation}" for call in change.calls]
+    return facts
+
+
+def ended_as(outcome: Outcome) -> Result:
+    return {
+        "seconds": round(outcome.seconds),
+        "cluster": asdict(outcome.cluster.status),
+        "step": asdict(outcome.step.status),
+    }
+
+
+def where_it_is(own: Deployment) -> Result:
+    """A deployment's account and places."""
+    return {
+        "name": own.name,
+        "account": own.account,
+        "region": own.region,
+        "lake": own.lake.uri(),
+        "logs": own.logs.uri(),
+    }
