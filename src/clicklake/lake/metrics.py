@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from typing import Any
 
 from clicklake.errors import DamagedError
-from clicklake.lake import log, places, sealed
+from clicklake.lake import log, sealed
 from clicklake.lake.manifest import Manifest
+from clicklake.lake.places import RUNS
 from clicklake.schemas import TABLES
 from clicklake.storage import THREADS, Storage
 
@@ -127,25 +129,31 @@ def table_facts(manifest: Manifest) -> dict[str, TableFacts]:
 def committed(storage: Storage) -> list[RunMetrics]:
     """Every run that changed a lake, oldest first. Raises DamagedError.
 
-    The log has them; for runs of format 1, whose entries lack them, they are in their folders.
+    The log has them. Those whose entries are damaged, or of format 1 and without metrics, are
+    in their own folders.
     """
     with ThreadPoolExecutor(THREADS) as pool:
-        runs = pool.map(lambda seq: _of_commit(storage, seq), log.numbers(storage))
-        return [run for run in runs if run]
+        entries = list(pool.map(partial(_entry, storage), log.numbers(storage)))
+        found = {e.run_id: _of(e.metrics, e.run_id, e.seq) for e in entries if e and e.metrics}
+        seqs = {entry.run_id: entry.seq for entry in entries if entry and not entry.fence}
+        paths = [i.path for i in storage.list(RUNS) if i.path.endswith("/metrics.json")]
+        others = {path.split("/")[-2]: path for path in paths if path.split("/")[-2] not in found}
+        read = pool.map(lambda each: _in_its_folder(storage, seqs, *each), others.items())
+        runs = [*found.values(), *read]
+    return sorted((run for run in runs if run.seq), key=lambda run: run.seq)
 
 
-def _of_commit(storage: Storage, seq: int) -> RunMetrics | None:
+def _entry(storage: Storage, seq: int) -> log.Entry | None:
     try:
-        entry = log.read(storage, seq)
+        return log.read(storage, seq)
     except DamagedError:
         return None  # the lake was healed without it
-    if entry.fence:
-        return None
-    raw: Json = entry.metrics
-    if not raw:
-        path = places.metrics(entry.run_id)
-        data = storage.read(path)
-        if data is None:
-            return None
-        raw = sealed.parse(data, storage.uri(path))
-    return RunMetrics.from_json({**raw, "run_id": entry.run_id, "seq": seq})
+
+
+def _in_its_folder(storage: Storage, seqs: Mapping[str, int], run_id: str, path: str) -> RunMetrics:
+    raw = sealed.parse(storage.read(path) or b"", storage.uri(path))
+    return _of(raw, run_id, seqs.get(run_id, raw.get("seq", 0)))
+
+
+def _of(raw: Json, run_id: str, seq: int) -> RunMetrics:
+    return RunMetrics.from_json({**raw, "run_id": run_id, "seq": seq})

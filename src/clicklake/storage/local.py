@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from clicklake.errors import AccessError, ClicklakeError, InputError
+from clicklake.errors import AccessError, DamagedError, InputError
 from clicklake.storage.errors import explained, raise_access
 from clicklake.storage.interface import CHUNK, THREADS, FileInfo
 
@@ -131,7 +131,7 @@ class LocalStorage:
                     (self.folder / source).replace(destination)
                 except FileNotFoundError:
                     if not destination.exists():
-                        raise ClicklakeError(
+                        raise DamagedError(
                             f"{destination}: neither there nor in staging; the lake is damaged. "
                             "Run with --rebuild."
                         ) from None

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from clicklake.errors import AccessError, ClicklakeError, InputError
+from clicklake.errors import AccessError, ClicklakeError, DamagedError, InputError
 from clicklake.storage.errors import AbsentError, PreconditionError, explain_s3, explained
 from clicklake.storage.interface import CHUNK, THREADS, FileInfo, T
 from clicklake.storage.retries import retried
@@ -172,7 +172,7 @@ class S3Storage:
                 if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
                     raise
                 if self.head(target) is None:
-                    raise ClicklakeError(
+                    raise DamagedError(
                         f"{self.uri(target)}: neither there nor in staging; the lake is damaged. "
                         "Run with --rebuild."
                     ) from None
