@@ -19,6 +19,7 @@ import lakes
 from clicklake import config
 from clicklake.cli import main as cli
 from clicklake.forget import forget
+from clicklake.forget.find import kind_of
 from clicklake.lake.privacy import Forgotten, Person, addresses
 from clicklake.logs.inputs import REPLAYED
 from clicklake.progress import Reporter
@@ -249,3 +250,43 @@ def test_a_number_too_long_for_an_id_is_nobody():
     forgotten = Forgotten().with_person(Person(users=frozenset([7])))
     assert not forgotten.in_raw("page_views", "9" * 5000)
     assert forgotten.in_raw("page_views", "007, 9")
+
+
+def test_the_books_balance_after_a_person_is_forgotten(both, capsys):
+    mine, _ = both
+    places = ["--input", str(mine / "in"), "--output", str(mine / "lake")]
+    assert cli.main(["verify", *places]) == 0
+    assert cli.main(["forget-user", "ann@example.com", "--yes", *places]) == 0
+    assert cli.main(["verify", *places]) == 0
+    assert "all" in capsys.readouterr().err
+
+
+def test_nobody_is_told_apart_from_somebody(both, capsys):
+    mine, _ = both
+    places = ["--input", str(mine / "in"), "--output", str(mine / "lake")]
+    assert cli.main(["forget-user", "nobody@example.com", "--yes", *places]) == 0
+    shown = capsys.readouterr().err
+    assert "Nobody was found" in shown
+    assert "is out of the lake" not in shown
+
+
+def test_an_order_is_taken_back(sail, both, capsys):
+    mine, _ = both
+    places = ["--input", str(mine / "in"), "--output", str(mine / "lake")]
+    before = contents_of(mine / "lake")
+    forget_(mine / "in", mine / "lake", "v-bob-1")
+    assert contents_of(mine / "lake") != before
+    assert cli.main(["forget-user", "--undo", "v-bob-1", *places]) == 0
+    run(sail, mine / "in", mine / "lake", rebuild=True)
+    assert contents_of(mine / "lake") == before
+    assert cli.main(["forget-user", "--undo", "v-bob-1", *places]) == 4
+    assert "nobody of that name" in capsys.readouterr().err
+
+
+def contents_of(lake):
+    return {tuple(row.values()) for row in lakes._rows(lake, "clickstream")}
+
+
+@pytest.mark.parametrize("name", ["+-5", "--5", "5-", "\u0665"])
+def test_what_is_no_number_is_no_user(name):
+    assert kind_of(name) == "visitor"

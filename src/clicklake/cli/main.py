@@ -106,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     forget.add_argument("--kind", choices=("user", "email", "visitor"), help="what WHO is")
     forget.add_argument("--dry-run", action="store_true", help="only show what would go")
     forget.add_argument("--yes", action="store_true", help="do not ask")
+    forget.add_argument(
+        "--undo", action="store_true", help="take an order back; rows return by --rebuild"
+    )
     forget.set_defaults(action=_forget)
     return parser
 
@@ -204,8 +207,13 @@ def _forget(given: argparse.Namespace, reporter: progress.Reporter) -> int:
             raise ConfigError("Nobody can be asked here: add --yes to go on, or --dry-run.")
         return input("Forget this person? Type yes: ").strip() == "yes"
 
-    metrics = forget.run(loaded, given.name, given.kind, reporter, confirm)
-    reporter.say(forget.DONE if metrics.is_committed else "nothing was changed")
+    if given.undo:
+        metrics = forget.undo(loaded, given.name, given.kind, reporter)
+        reporter.say("The order is taken back. etl.py --rebuild reads their rows again.")
+    else:
+        metrics = forget.run(loaded, given.name, given.kind, reporter, confirm)
+        done = forget.DONE if metrics.forgotten else forget.NOBODY
+        reporter.say(done if metrics.is_committed else "nothing was changed")
     if given.json:
         print(json.dumps(metrics.to_json(), ensure_ascii=False, default=str))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from clicklake.lake import Lake, Snapshot, sql
@@ -22,7 +23,7 @@ select distinct anonymous_user_id, url from clickstream where regexp_matches(url
 
 def kind_of(name: str) -> str:
     """What a name names: a whole number a user, text with an @ an address, else a visitor."""
-    if name.lstrip("+-").isdecimal():
+    if re.fullmatch(r"[+-]?[0-9]+", name):
         return USER
     return EMAIL if "@" in name else VISITOR
 

@@ -28,6 +28,10 @@ from clicklake.run.execution import new_run_id
 from clicklake.run.publication import publish_newest
 from clicklake.storage import open_storage
 
+NOBODY = (
+    "Nobody was found: no row of the lake is about them. Later runs will leave them out. If the "
+    "name is wrong, take it back: etl.py forget-user --undo WHO"
+)
 DONE = (
     "The person is out of the lake, its databases and CSV files, and is left out from now on. "
     "The raw input was not altered: delete their lines there as well."
@@ -91,6 +95,29 @@ def run(
             published = publish_newest(config, storage, metrics, reporter)
             metrics = replace(metrics, published=published)
         return replace(metrics, seconds=round(time.monotonic() - began, 3))
+
+
+def undo(config: Config, name: str, kind: str | None, reporter: Reporter) -> RunMetrics:
+    """Take an order to forget `name` back, and that name alone: later runs let it in again.
+
+    Rows that are gone come back by a rebuild from the raw logs. Raises InputError if there is no
+    such order.
+    """
+    name = name.strip()
+    engines.use_keys(config.aws)
+    began = time.monotonic()
+    storage = open_storage(config.datalake.output_data)
+    with lease.held(storage) as taken_over:
+        lake = Lake(storage)
+        lake.open(fence=taken_over)
+        known = privacy.load(lake)
+        forgotten = known.without_name(kind or kind_of(name), name)
+        if forgotten == known:
+            raise InputError(f"{storage.root}: nobody of that name was forgotten.")
+        now = datetime.now(UTC)
+        draft = StateDraft(lake)
+        metrics = _metrics(draft, {}, new_run_id(now), now)
+        return _committed(draft, forgotten, metrics, reporter, began)
 
 
 def _committed(

@@ -94,6 +94,11 @@ class Forgotten:
         new = {keyed._hash(kind, name) for kind, name in person.names}
         return replace(keyed, hashes=keyed.hashes | new)
 
+    def without_name(self, kind: str, name: str) -> Forgotten:
+        """The same persons but for one name."""
+        plain = {USER: _plain_number, EMAIL: str.lower}.get(kind, str)(name)
+        return replace(self, hashes=self.hashes - {self._hash(kind, plain)})
+
     def knows(self, kind: str, name: str) -> bool:
         return self._hash(kind, name) in self.hashes
 
@@ -162,6 +167,10 @@ class Forgotten:
     def from_json(cls, data: bytes | str) -> Forgotten:
         raw = json.loads(data)
         return cls(base64.b64decode(raw["key"]), frozenset(raw["hashes"]))
+
+
+def _plain_number(text: str) -> str:
+    return str(int(text))
 
 
 def load(lake: Lake) -> Forgotten:
