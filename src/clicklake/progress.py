@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 from rich.console import Console
-from rich.table import Table
 
 
 @dataclass
@@ -89,43 +87,3 @@ def _line(name: str, seconds: float, rows: int | None) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("[", r"\[")
-
-
-def show(console: Console, metrics: Mapping[str, Any], lake: str, hint: str) -> None:
-    """The books, the tables and where to go from here."""
-    console.print()
-    console.print(_books(metrics["books"]))
-    if metrics["tables"]:
-        console.print(_tables(metrics))
-    console.print(
-        f"run {metrics['run_id']}: {metrics['status']} in {metrics['seconds']:.1f} s "
-        f"on {metrics['engine']}",
-        markup=False,
-    )
-    console.print(f"lake: {lake}", markup=False)
-    console.print(hint, markup=False)
-
-
-def _books(books: Mapping[str, Mapping[str, int]]) -> Table:
-    columns = ("read", "kept", "duplicate", "filtered", "quarantined")
-    table = Table("source", title="Every row has one fate", title_justify="left")
-    for name in columns:
-        table.add_column(name, justify="right")
-    for source, counts in books.items():
-        table.add_row(source, *(f"{counts[name]:,}" for name in columns))
-    return table
-
-
-def _tables(metrics: Mapping[str, Any]) -> Table:
-    table = Table("table", title="The lake", title_justify="left")
-    for name in ("rows", "MB", "files", "months rewritten"):
-        table.add_column(name, justify="right")
-    for name, facts in metrics["tables"].items():
-        months = metrics["months"].get(name, [])
-        shown = (
-            f"{months[0]} … {months[-1]} ({len(months)})" if len(months) > 1 else "".join(months)
-        )
-        table.add_row(
-            name, f"{facts['rows']:,}", f"{facts['bytes'] / 1e6:,.1f}", str(facts["files"]), shown
-        )
-    return table

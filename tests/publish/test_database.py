@@ -97,9 +97,8 @@ def test_runs_adds_up_the_books_of_the_sources(destination, tmp_path):
         "clickstream": {"read": 1, "kept": 0, "duplicate": 0, "filtered": 0, "quarantined": 1},
     }
     started = "2026-01-02T03:04:05+00:00"
-    metrics = [
-        {"run_id": "run-1", "started_at": started, "engine": "sail", "seconds": 1.5, "books": books}
-    ]
+    raw = {"started_at": started, "engine": "sail", "seconds": 1.5, "books": books}
+    metrics = [RunMetrics.from_json({"run_id": "run-1", **raw})]
     publish(write_lake(tmp_path / "lake"), destination.config(tmp_path / "lake"), metrics)
     times = destination.ask("select started_at from runs")
     assert str(times[0][0])[:19].replace("T", " ") == "2026-01-02 03:04:05"

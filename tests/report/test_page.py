@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from clicklake.lake.metrics import RunMetrics
 from clicklake.report import charts, index, layout, markup, masks, page
 from clicklake.report.facts import Facts, Sample
 from clicklake.report.findings import findings
@@ -28,9 +29,9 @@ def books(read: int, quarantined: int = 0, duplicate: int = 0) -> dict[str, int]
     }
 
 
-def run(number: int = 1, **changes: Any) -> dict[str, Any]:
+def run(number: int = 1, **changes: Any) -> RunMetrics:
     """The metrics of a run; a test names what it is about."""
-    return {
+    raw = {
         "run_id": f"2018040{number}T000000-aaaaaa",
         "status": "committed",
         "engine": "sail",
@@ -46,6 +47,7 @@ def run(number: int = 1, **changes: Any) -> dict[str, Any]:
         "vanished": {},
         **changes,
     }
+    return RunMetrics.from_json(raw)
 
 
 def test_the_page_tells_the_books_the_reasons_the_tables_and_the_stages():
@@ -60,8 +62,8 @@ def test_the_page_tells_the_books_the_reasons_the_tables_and_the_stages():
 
 
 def test_a_run_is_compared_with_the_run_before():
-    now = run(2, books={"clickstream": books(500, 10)})
-    now["tables"] = {"clickstream": {"rows": 1480, "bytes": 9000, "files": 2}}
+    tables = {"clickstream": {"rows": 1480, "bytes": 9000, "files": 2}}
+    now = run(2, books={"clickstream": books(500, 10)}, tables=tables)
     shown = Reader(page.render(now, [run(1)], Facts())).text
     assert "clickstream: rows read 1,000 500 -500" in shown
     assert "clickstream: quarantined 1.00% 2.00% +1.00 points" in shown
@@ -238,7 +240,7 @@ def test_a_long_sample_is_cut():
 
 def test_the_index_lists_runs_newest_first_and_links_those_with_a_report():
     runs = [run(1), run(2), run(3), run(4, books={"clickstream": books(100, 50)})]
-    reported = {runs[1]["run_id"], runs[3]["run_id"]}
+    reported = {runs[1].run_id, runs[3].run_id}
     html = index.render(runs, reported, more=7)
     read = Reader(html)
     links = [attributes["href"] for tag, attributes in read.tags if tag == "a"]

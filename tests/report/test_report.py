@@ -15,6 +15,7 @@ import browser
 import lakes
 from clicklake import config, report
 from clicklake.lake import RUNS, snapshot
+from clicklake.lake.metrics import RunMetrics
 from clicklake.report import facts
 from clicklake.storage import open_storage
 from html_reader import Reader
@@ -28,7 +29,7 @@ def reported(sample_lake):
     """The lake of the sample and the metrics of its run, reported."""
     place, metrics = sample_lake
     warnings: list[str] = []
-    where = report.write(open_storage(str(place)), metrics, warnings.append)
+    where = report.write(open_storage(str(place)), RunMetrics.from_json(metrics), warnings.append)
     assert warnings == []
     assert where == str(place / RUNS / metrics["run_id"] / "report.html")
     return place, metrics
@@ -101,7 +102,7 @@ def test_only_months_that_the_run_rewrote_are_read(sail, tmp_path):
 
     bring("march", "2018-03-10T12:00:00+00:00")
     metrics = bring("may", "2018-05-10T12:00:00+00:00")
-    report.write(open_storage(str(lake)), metrics, pytest.fail)
+    report.write(open_storage(str(lake)), RunMetrics.from_json(metrics), pytest.fail)
     shown = Reader((lake / RUNS / metrics["run_id"] / "report.html").read_text()).text
     assert "/may 1" in shown
     assert "/march" not in shown
@@ -110,7 +111,7 @@ def test_only_months_that_the_run_rewrote_are_read(sail, tmp_path):
 def test_of_a_large_run_only_the_newest_rows_are_counted(reported, monkeypatch):
     place, metrics = reported
     monkeypatch.setattr(facts, "TOP_ROWS", 1)
-    found = facts.gather(snapshot(open_storage(str(place))), metrics)
+    found = facts.gather(snapshot(open_storage(str(place))), RunMetrics.from_json(metrics))
     newest = [
         file
         for table in ("clickstream", "page_views")
@@ -120,7 +121,7 @@ def test_of_a_large_run_only_the_newest_rows_are_counted(reported, monkeypatch):
     assert len(newest) == 2
     assert found.top_part.rows == sum(file.rows for file in newest) < found.top_part.of
     assert found.traffic_part.rows == found.traffic_part.of
-    html = report.page.render(metrics, [], found)
+    html = report.page.render(RunMetrics.from_json(metrics), [], found)
     told = f"only the newest {found.top_part.rows:,} of {found.top_part.of:,} rows are counted"
     assert html.count(told) == 1
     assert len(found.samples) > 20
@@ -134,7 +135,10 @@ def test_a_report_that_fails_is_a_warning_without_data(reported, monkeypatch):
 
     monkeypatch.setattr(report.facts, "gather", fail)
     warnings: list[str] = []
-    assert report.write(open_storage(str(place)), metrics, warnings.append) is None
+    assert (
+        report.write(open_storage(str(place)), RunMetrics.from_json(metrics), warnings.append)
+        is None
+    )
     assert warnings == ["the run's report was not written: ValueError"]
 
 
@@ -158,7 +162,7 @@ def test_a_lake_on_s3_has_the_same_report(reported, bucket):
     for file in place.rglob("*"):
         if file.is_file() and file.suffix in (".parquet", ".json"):
             remote.write(file.relative_to(place).as_posix(), file.read_bytes())
-    where = report.write(remote, metrics, pytest.fail)
+    where = report.write(remote, RunMetrics.from_json(metrics), pytest.fail)
     assert where == f"{bucket}/{RUNS}/{metrics['run_id']}/report.html"
     assert remote.read(f"{RUNS}/{metrics['run_id']}/report.html") == page_of(reported).read_bytes()
     assert remote.read(f"{RUNS}/index.html") is not None

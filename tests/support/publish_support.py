@@ -20,6 +20,7 @@ import adbc_driver_sqlite.dbapi as lite
 import duckdb
 
 from clicklake.config import Config, Csv, Database, DataLake
+from clicklake.lake.metrics import COMMITTED, RunMetrics
 from fake_lake import FakeSnapshot, write_lake
 
 Query = Callable[[str], list[tuple]]
@@ -99,9 +100,9 @@ def generation(root: Path, number: int, rows: int = 3) -> FakeSnapshot:
     )
 
 
-def runs(number: int) -> list[dict[str, Any]]:
+def runs(number: int) -> list[RunMetrics]:
     """The metrics of as many runs."""
-    return [{"run_id": f"run-{n}", "books": {}} for n in range(1, number + 1)]
+    return [RunMetrics(f"run-{n}", COMMITTED, "sail", 1.0) for n in range(1, number + 1)]
 
 
 # For each table, the run that it is of; null if it is empty.

@@ -29,9 +29,10 @@ from clicklake import engines, lake, schemas
 from clicklake.config import Config
 from clicklake.errors import ClicklakeError, ConfigError, InputError
 from clicklake.lake import sql
+from clicklake.lake.metrics import committed
 from clicklake.publish import csv
 from clicklake.publish.files import replace_file
-from clicklake.publish.tables import committed_runs, runs_batch
+from clicklake.publish.tables import runs_batch
 from clicklake.storage import Storage, open_storage
 
 ATTEMPTS = 3
@@ -145,7 +146,7 @@ def _connect(
     storage: Storage, snapshot: lake.Snapshot, config: Config
 ) -> duckdb.DuckDBPyConnection:
     connection = sql.connect(snapshot, config.job.memory_mb)
-    runs = runs_batch(committed_runs(storage))
+    runs = runs_batch(committed(storage))
     connection.register("runs", pa.Table.from_batches([runs]))
     counts = {name: snapshot.rows(name) for name in schemas.TABLES} | {"runs": runs.num_rows}
     named = pa.table({"name": list(counts), "rows": list(counts.values())})

@@ -168,8 +168,10 @@ def _finish(loaded: config.Config, metrics: RunMetrics, reporter: progress.Repor
     if not metrics.is_committed:
         reporter.say(f"nothing new; the lake is as run {metrics.run_id or '(none)'} left it")
         return
+    from clicklake.cli import summary
+
     hint = 'ask it: python scripts/query.py "select * from user_page_views limit 5"'
-    progress.show(reporter.console, metrics.to_json(), place, hint)
+    summary.show(reporter.console, metrics, place, hint)
 
 
 def _verify(given: argparse.Namespace, reporter: progress.Reporter) -> int:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from clicklake.errors import DamagedError
-from clicklake.lake import log, sealed
+from clicklake.lake import log, places, sealed
 from clicklake.lake.manifest import Manifest
 from clicklake.lake.places import RUNS
 from clicklake.schemas import TABLES
@@ -89,6 +89,13 @@ class RunMetrics:
     published: Json = field(default_factory=dict)
 
     @property
+    def total(self) -> Books:
+        """What became of all rows."""
+        each = self.books.values()
+        names = [field.name for field in fields(Books)]
+        return Books(**{name: sum(getattr(books, name) for books in each) for name in names})
+
+    @property
     def is_committed(self) -> bool:
         return self.status == COMMITTED
 
@@ -141,6 +148,16 @@ def committed(storage: Storage) -> list[RunMetrics]:
         read = pool.map(lambda each: _in_its_folder(storage, seqs, *each), others.items())
         runs = [*found.values(), *read]
     return sorted((run for run in runs if run.seq), key=lambda run: run.seq)
+
+
+def of_run(storage: Storage, run_id: str) -> RunMetrics | None:
+    """What a run left in its own folder. Raises DamagedError."""
+    path = places.metrics(run_id)
+    data = storage.read(path)
+    if data is None:
+        return None
+    raw = sealed.parse(data, storage.uri(path))
+    return _of(raw, run_id, raw.get("seq", 0))
 
 
 def _entry(storage: Storage, seq: int) -> log.Entry | None:

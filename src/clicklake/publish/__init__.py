@@ -10,6 +10,7 @@ from typing import Any
 
 from clicklake.config import Config
 from clicklake.errors import ClicklakeError, PublicationError
+from clicklake.lake.metrics import RunMetrics
 from clicklake.lake.sql import Snapshot
 from clicklake.publish import csv, database, tables
 
@@ -17,7 +18,7 @@ __all__ = ["publish"]
 
 
 def publish(
-    snapshot: Snapshot, config: Config, runs: Sequence[Mapping[str, Any]]
+    snapshot: Snapshot, config: Config, runs: Sequence[RunMetrics]
 ) -> dict[str, dict[str, Any]]:
     """Bring every destination of the configuration to the state of `snapshot`.
 
@@ -48,7 +49,7 @@ def publish(
 
 
 def _destinations(
-    snapshot: Snapshot, config: Config, runs: Sequence[Mapping[str, Any]]
+    snapshot: Snapshot, config: Config, runs: Sequence[RunMetrics]
 ) -> Iterator[tuple[str, str, Callable[[], Mapping[str, Any]]]]:
     """The name and place of each destination, and what brings it up to date."""
     now, schema = datetime.now(UTC), config.database.schema

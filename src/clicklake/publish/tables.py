@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import pyarrow as pa
 
 from clicklake import schemas
 from clicklake.errors import ClicklakeError
-from clicklake.lake import RUNS as RUNS_FOLDER
 from clicklake.lake import sql
+from clicklake.lake.metrics import RunMetrics
 from clicklake.lake.sql import Snapshot
 from clicklake.schemas import TIMESTAMP, Table
-from clicklake.storage import THREADS, Storage
 
 BATCH_ROWS = 1 << 16
 MEMORY_MB = 512  # what DuckDB may take, for daily_traffic and for its file
@@ -140,10 +136,8 @@ class Publication:
         return Feed(self.TABLE, PUBLICATION, (), lambda: iter([batch]))
 
 
-def for_readers(
-    snapshot: Snapshot, runs: Sequence[Mapping[str, Any]], now: datetime
-) -> Publication:
-    """The tables that people ask; `runs` is the metrics of every committed run."""
+def for_readers(snapshot: Snapshot, runs: Sequence[RunMetrics], now: datetime) -> Publication:
+    """The tables that people ask; `runs`: every run that changed the lake."""
     feeds = [
         _of_lake(snapshot, schemas.USER_PAGE_VIEWS, "user_id", "email", "url"),
         _of_lake(snapshot, schemas.USERS, "user_id", "email"),
@@ -170,34 +164,19 @@ def for_staging(snapshot: Snapshot, now: datetime) -> Publication:
     return Publication(snapshot.run_id, snapshot.seq, now, feeds, {})
 
 
-def committed_runs(storage: Storage) -> list[Mapping[str, Any]]:
-    """The metrics of every run that changed a lake, oldest first."""
-    paths = [info.path for info in storage.list(RUNS_FOLDER) if info.path.endswith("/metrics.json")]
-    with ThreadPoolExecutor(THREADS) as pool:
-        runs = [json.loads(data) for data in pool.map(storage.read, paths) if data]
-    return sorted(runs, key=lambda run: run["seq"])
-
-
-def runs_batch(runs: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
+def runs_batch(runs: Sequence[RunMetrics]) -> pa.RecordBatch:
     """One row for each run: what became of the rows that it read, over all sources."""
     rows = [
         {
-            "run_id": run["run_id"],
-            "started_at": _time(run.get("started_at")),
-            "engine": run.get("engine"),
-            "seconds": run.get("seconds"),
-            **{
-                name: sum(books.get(name, 0) for books in run.get("books", {}).values())
-                for name in _COUNTS
-            },
+            "run_id": run.run_id,
+            "started_at": datetime.fromisoformat(run.started_at) if run.started_at else None,
+            "engine": run.engine or None,
+            "seconds": run.seconds,
+            **{name: getattr(run.total, name) for name in _COUNTS},
         }
         for run in runs
     ]
     return pa.RecordBatch.from_pylist(rows, schema=RUNS)
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
 
 
 def lake_batches(snapshot: Snapshot, table: Table) -> Batches:

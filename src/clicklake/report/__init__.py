@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
 
 from clicklake.errors import ClicklakeError
 from clicklake.lake import RUNS, snapshot
+from clicklake.lake.metrics import RunMetrics, of_run
 from clicklake.report import facts, index, page
 from clicklake.storage import THREADS, Storage
 
@@ -16,10 +16,8 @@ __all__ = ["write"]
 
 SHOWN = 200  # runs that the index lists
 
-Metrics = Mapping[str, Any]
 
-
-def write(storage: Storage, metrics: Metrics, warn: Callable[[str], None]) -> str | None:
+def write(storage: Storage, metrics: RunMetrics, warn: Callable[[str], None]) -> str | None:
     """Write a committed run's `report.html` beside its metrics, and the index of the runs.
 
     Call it after the commit. It never fails: what goes wrong is told through `warn`, as a report
@@ -35,14 +33,14 @@ def write(storage: Storage, metrics: Metrics, warn: Callable[[str], None]) -> st
         return None
 
 
-def _write(storage: Storage, metrics: Metrics) -> str:
+def _write(storage: Storage, metrics: RunMetrics) -> str:
     infos = [info.path for info in storage.list(RUNS)]
     ids = sorted(_ids(infos, "metrics.json"))
-    earlier = _read(storage, [each for each in ids if each < metrics["run_id"]][-SHOWN + 1 :])
+    earlier = _read(storage, [each for each in ids if each < metrics.run_id][-SHOWN + 1 :])
     found = facts.gather(snapshot(storage), metrics)
-    path = f"{RUNS}/{metrics['run_id']}/report.html"
+    path = f"{RUNS}/{metrics.run_id}/report.html"
     storage.write(path, page.render(metrics, earlier, found).encode())
-    reported = _ids(infos, "report.html") | {metrics["run_id"]}
+    reported = _ids(infos, "report.html") | {metrics.run_id}
     runs = [*earlier, metrics]
     listed = index.render(runs, reported, more=len(ids) - len(runs))
     storage.write(f"{RUNS}/index.html", listed.encode())
@@ -53,7 +51,6 @@ def _ids(paths: Sequence[str], name: str) -> set[str]:
     return {path.split("/")[-2] for path in paths if path.endswith(f"/{name}")}
 
 
-def _read(storage: Storage, ids: Sequence[str]) -> list[Metrics]:
+def _read(storage: Storage, ids: Sequence[str]) -> list[RunMetrics]:
     with ThreadPoolExecutor(THREADS) as pool:
-        found = pool.map(lambda run: storage.read(f"{RUNS}/{run}/metrics.json"), ids)
-        return [json.loads(data) for data in found if data]
+        return [run for run in pool.map(partial(of_run, storage), ids) if run]

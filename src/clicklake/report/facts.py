@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clicklake.lake import LiveFile, Manifest, Snapshot, sql
+from clicklake.lake.metrics import RunMetrics
 from clicklake.report import masks
 from clicklake.schemas import CLICKSTREAM, PAGE_VIEWS, QUARANTINE, SESSIONS
 
@@ -83,7 +84,7 @@ class Facts:
     top_part: Part = Part()
 
 
-def gather(snapshot: Snapshot, metrics: Mapping[str, Any]) -> Facts:
+def gather(snapshot: Snapshot, metrics: RunMetrics) -> Facts:
     """Read the facts of a run from the lake as that run left it.
 
     Only files of the months that the run rewrote are read, and of a large run only the newest,
@@ -94,7 +95,7 @@ def gather(snapshot: Snapshot, metrics: Mapping[str, Any]) -> Facts:
     with sql.connect(counted, MEMORY_MB) as connection:
         events = connection.execute(_EVENTS).fetchall()
         views = connection.execute(_VIEWS).fetchall()
-        samples = _samples(connection, str(metrics["run_id"]))
+        samples = _samples(connection, str(metrics.run_id))
     with sql.connect(looked_at, MEMORY_MB) as connection:
         tops = [connection.execute(query).fetchall() for query in (_PAGES, _VIEWED, _CAMPAIGNS)]
     return Facts(
@@ -110,17 +111,17 @@ def gather(snapshot: Snapshot, metrics: Mapping[str, Any]) -> Facts:
     )
 
 
-def _rewritten(snapshot: Snapshot, metrics: Mapping[str, Any]) -> Snapshot:
+def _rewritten(snapshot: Snapshot, metrics: RunMetrics) -> Snapshot:
     """The files of the months that the run rewrote, and what it quarantined."""
     # The name of a file begins with the run that wrote it.
     refused = [
         file
         for file in snapshot.manifest.files(QUARANTINE.name)
-        if file.path.rpartition("/")[2].startswith(metrics["run_id"])
+        if file.path.rpartition("/")[2].startswith(metrics.run_id)
     ]
     tables = {QUARANTINE.name: tuple(refused)}
     for table in (CLICKSTREAM, SESSIONS, PAGE_VIEWS):
-        months = metrics["months"].get(table.name, [])
+        months = metrics.months.get(table.name, [])
         wanted = [(int(month[:4]), int(month[5:])) for month in months]
         tables[table.name] = tuple(snapshot.manifest.files(table.name, wanted))
     return Snapshot(snapshot.storage, Manifest(snapshot.run_id, snapshot.seq, {}, tables))

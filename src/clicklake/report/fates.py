@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from clicklake.lake.metrics import Books, RunMetrics
 from clicklake.report import charts
 from clicklake.report.facts import Sample
 from clicklake.report.layout import (
     FATES,
-    Metrics,
     data_table,
     percent,
     section,
-    totals,
 )
 from clicklake.report.markup import Markup, tag
 
@@ -33,11 +32,11 @@ REASONS = {
 }
 
 
-def books_of(metrics: Metrics) -> Markup:
-    pictures = [_fates(source, books) for source, books in metrics["books"].items()]
+def books_of(metrics: RunMetrics) -> Markup:
+    pictures = [_fates(source, books) for source, books in metrics.books.items()]
     rows = [
-        [source, f"{books['read']:,}", *(f"{books[fate]:,}" for fate in FATES)]
-        for source, books in (*metrics["books"].items(), ("all", totals(metrics)))
+        [source, f"{books.read:,}", *(f"{getattr(books, fate):,}" for fate in FATES)]
+        for source, books in (*metrics.books.items(), ("all", metrics.total))
     ]
     return section(
         "Every row has one fate",
@@ -52,20 +51,20 @@ def books_of(metrics: Metrics) -> Markup:
     )
 
 
-def _fates(source: str, books: Mapping[str, int]) -> Markup:
-    parts = [(fate, fate, books[fate]) for fate in FATES]
-    told = ", ".join(f"{percent(count, books['read'])} {name}" for _, name, count in parts if count)
+def _fates(source: str, books: Books) -> Markup:
+    parts = [(fate, fate, getattr(books, fate)) for fate in FATES]
+    told = ", ".join(f"{percent(count, books.read)} {name}" for _, name, count in parts if count)
     return tag(
         "div",
-        tag("p", tag("strong", source), tag("span", f"{books['read']:,} rows"), class_="named"),
-        charts.stacked(parts, f"{source}: {told}") if books["read"] else None,
+        tag("p", tag("strong", source), tag("span", f"{books.read:,} rows"), class_="named"),
+        charts.stacked(parts, f"{source}: {told}") if books.read else None,
         tag("p", told or "nothing new", class_="note"),
         class_="book",
     )
 
 
-def quarantine_of(metrics: Metrics, samples: Sequence[Sample]) -> Markup:
-    sources = {source: counts for source, counts in metrics["reasons"].items() if counts}
+def quarantine_of(metrics: RunMetrics, samples: Sequence[Sample]) -> Markup:
+    sources = {source: counts for source, counts in metrics.reasons.items() if counts}
     if not sources:
         return section("Refused rows", tag("p", "None: every row of this run was understood."))
     most = max(count for counts in sources.values() for count in counts.values())

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from clicklake.lake.metrics import RunMetrics
 from clicklake.report import charts
 from clicklake.report.findings import findings
 from clicklake.report.layout import (
     FATES,
-    Metrics,
     data_table,
     document,
     duration,
     percent,
     started,
-    totals,
 )
 from clicklake.report.markup import Child, tag
 
 
-def render(runs: Sequence[Metrics], reported: Collection[str], more: int = 0) -> str:
+def render(runs: Sequence[RunMetrics], reported: Collection[str], more: int = 0) -> str:
     """The index. `runs`: newest last; `reported`: ids of those with a report; `more`: not shown."""
     rows = [_row(runs, at, reported) for at in reversed(range(len(runs)))]
     heads = ("run", "rows read", "kept", "fates", "quarantined", "took", "worth a look")
@@ -39,18 +38,18 @@ def render(runs: Sequence[Metrics], reported: Collection[str], more: int = 0) ->
     )
 
 
-def _row(runs: Sequence[Metrics], at: int, reported: Collection[str]) -> list[Child]:
+def _row(runs: Sequence[RunMetrics], at: int, reported: Collection[str]) -> list[Child]:
     run = runs[at]
-    books = totals(run)
+    books = run.total
     name = started(run)
-    parts = [(fate, fate, books[fate]) for fate in FATES]
+    parts = [(fate, fate, getattr(books, fate)) for fate in FATES]
     warnings = len(findings(run, runs[:at]))
     return [
-        tag("a", name, href=f"{run['run_id']}/report.html") if run["run_id"] in reported else name,
-        f"{books['read']:,}",
-        f"{books['kept']:,}",
-        charts.stacked(parts, f"fates of the rows of {name}") if books["read"] else "",
-        percent(books["quarantined"], books["read"]),
-        duration(run["seconds"]),
+        tag("a", name, href=f"{run.run_id}/report.html") if run.run_id in reported else name,
+        f"{books.read:,}",
+        f"{books.kept:,}",
+        charts.stacked(parts, f"fates of the rows of {name}") if books.read else "",
+        percent(books.quarantined, books.read),
+        duration(run.seconds),
         f"{warnings} warning{'s' if warnings > 1 else ''}" if warnings else "",
     ]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
-from typing import Any
 
+from clicklake.lake.metrics import RunMetrics
 from clicklake.report.markup import Child, Markup, tag
-
-Metrics = Mapping[str, Any]
 
 FATES = {
     "kept": "good rows, new to the lake",
@@ -59,16 +57,9 @@ def data_table(heads: Sequence[str], rows: Sequence[Sequence[Child]], caption: s
     return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 
-def started(metrics: Metrics) -> str:
+def started(metrics: RunMetrics) -> str:
     """When a run began, as people write it."""
-    return f"{datetime.fromisoformat(metrics['started_at']):%-d %B %Y, %H:%M:%S} UTC"
-
-
-def totals(metrics: Metrics) -> dict[str, int]:
-    """The books of all sources together."""
-    return {
-        name: sum(books[name] for books in metrics["books"].values()) for name in ("read", *FATES)
-    }
+    return f"{datetime.fromisoformat(metrics.started_at):%-d %B %Y, %H:%M:%S} UTC"
 
 
 def size(count: float) -> str:

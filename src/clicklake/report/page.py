@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from clicklake.lake.metrics import RunMetrics
 from clicklake.report import charts
 from clicklake.report.facts import Facts
 from clicklake.report.fates import books_of, quarantine_of
 from clicklake.report.findings import findings
 from clicklake.report.layout import (
-    Metrics,
     data_table,
     document,
     duration,
@@ -17,7 +17,6 @@ from clicklake.report.layout import (
     section,
     size,
     started,
-    totals,
 )
 from clicklake.report.markup import Child, Markup, tag
 from clicklake.report.tables import comparison_of, lake_of
@@ -26,9 +25,9 @@ from clicklake.report.visits import tops_of, traffic_of
 ENGINES = {"sail": "Sail", "spark": "Spark", "duckdb": "DuckDB"}
 
 
-def render(metrics: Metrics, earlier: Sequence[Metrics], facts: Facts) -> str:
+def render(metrics: RunMetrics, earlier: Sequence[RunMetrics], facts: Facts) -> str:
     """The report of a run. `earlier`: the metrics of runs before it, newest last."""
-    before = next((run for run in reversed(earlier) if run["books"]), None)
+    before = next((run for run in reversed(earlier) if run.books), None)
     return document(
         f"clicklake: run of {started(metrics)}",
         tag("header", tag("a", "All runs", href="../index.html"), _title(metrics)),
@@ -36,8 +35,8 @@ def render(metrics: Metrics, earlier: Sequence[Metrics], facts: Facts) -> str:
             "main",
             _warnings(findings(metrics, earlier)),
             _figures(metrics),
-            books_of(metrics) if metrics["books"] else None,
-            quarantine_of(metrics, facts.samples) if metrics["books"] else None,
+            books_of(metrics) if metrics.books else None,
+            quarantine_of(metrics, facts.samples) if metrics.books else None,
             traffic_of(facts),
             tops_of(facts),
             lake_of(metrics, before),
@@ -48,15 +47,15 @@ def render(metrics: Metrics, earlier: Sequence[Metrics], facts: Facts) -> str:
     )
 
 
-def _title(metrics: Metrics) -> Markup:
-    read = totals(metrics)["read"]
+def _title(metrics: RunMetrics) -> Markup:
+    read = metrics.total.read
     told = "No new rows were read; tables were computed anew with other settings."
     if read:
         told = f"{counted_rows(read)} read, and each of them is accounted for."
-    if metrics.get("replayed"):
+    if metrics.replayed:
         told = f"Refused rows were replayed: {told}"
-    if "forgotten" in metrics:
-        gone = sum(metrics["forgotten"].values())
+    if metrics.forgotten:
+        gone = sum(metrics.forgotten.values())
         told = f"A person was forgotten. Rows that left the lake: {gone:,}."
     return tag("div", tag("h1", f"Run of {started(metrics)}"), tag("p", told, class_="lead"))
 
@@ -72,21 +71,21 @@ def _warnings(found: Sequence[str]) -> Markup | None:
     return tag("section", tag("h2", "Worth a look"), items, class_="warnings")
 
 
-def _figures(metrics: Metrics) -> Markup:
-    books, tables = totals(metrics), metrics["tables"].values()
+def _figures(metrics: RunMetrics) -> Markup:
+    books, tables = metrics.total, metrics.tables.values()
     read = [
-        ("rows read", f"{books['read']:,}", f"from {len(metrics['books'])} sources"),
-        ("kept", f"{books['kept']:,}", percent(books["kept"], books["read"])),
-        ("quarantined", f"{books['quarantined']:,}", percent(books["quarantined"], books["read"])),
+        ("rows read", f"{books.read:,}", f"from {len(metrics.books)} sources"),
+        ("kept", f"{books.kept:,}", percent(books.kept, books.read)),
+        ("quarantined", f"{books.quarantined:,}", percent(books.quarantined, books.read)),
     ]
     figures = [
-        *(read if metrics["books"] else []),
+        *(read if metrics.books else []),
         (
             "in the lake now",
-            f"{sum(table['rows'] for table in tables):,}",
-            f"rows in {size(sum(table['bytes'] for table in tables))}",
+            f"{sum(table.rows for table in tables):,}",
+            f"rows in {size(sum(table.bytes for table in tables))}",
         ),
-        ("took", duration(metrics["seconds"]), f"on {ENGINES[metrics['engine']]}"),
+        ("took", duration(metrics.seconds), f"on {ENGINES[metrics.engine]}"),
     ]
     return tag(
         "dl",
@@ -98,15 +97,15 @@ def _figures(metrics: Metrics) -> Markup:
     )
 
 
-def _stages(metrics: Metrics) -> Markup:
-    stages = metrics["stages"]
-    longest = max((stage["seconds"] for stage in stages), default=0) or 1
+def _stages(metrics: RunMetrics) -> Markup:
+    stages = metrics.stages
+    longest = max((stage.seconds for stage in stages), default=0) or 1
     rows: list[list[Child]] = [
         [
-            stage["name"],
-            duration(stage["seconds"]),
-            charts.bar(stage["seconds"] / longest),
-            f"{stage['rows']:,}" if stage["rows"] is not None else "",
+            stage.name,
+            duration(stage.seconds),
+            charts.bar(stage.seconds / longest),
+            f"{stage.rows:,}" if stage.rows is not None else "",
         ]
         for stage in stages
     ]
@@ -116,8 +115,8 @@ def _stages(metrics: Metrics) -> Markup:
     )
 
 
-def _words(metrics: Metrics) -> Markup:
-    settings = metrics["settings"]
+def _words(metrics: RunMetrics) -> Markup:
+    settings = metrics.settings
     words = [
         (
             "session",
@@ -141,7 +140,7 @@ def _words(metrics: Metrics) -> Markup:
             "written anew.",
         ),
     ]
-    facts = f"Run {metrics['run_id']}. Its date is {metrics['as_of']}: later times are refused."
+    facts = f"Run {metrics.run_id}. Its date is {metrics.as_of}: later times are refused."
     return section(
         "What the words mean",
         tag("dl", [[tag("dt", word), tag("dd", meaning)] for word, meaning in words]),

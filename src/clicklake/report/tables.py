@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from clicklake.lake.metrics import Books, RunMetrics
 from clicklake.report import charts
 from clicklake.report.findings import bad_share
 from clicklake.report.layout import (
-    Metrics,
     data_table,
     duration,
     section,
@@ -18,20 +18,20 @@ from clicklake.report.markup import Child, Markup, tag
 from clicklake.schemas import TABLES
 
 
-def lake_of(metrics: Metrics, before: Metrics | None) -> Markup:
-    largest = max((table["bytes"] for table in metrics["tables"].values()), default=0) or 1
+def lake_of(metrics: RunMetrics, before: RunMetrics | None) -> Markup:
+    largest = max((table.bytes for table in metrics.tables.values()), default=0) or 1
     rows: list[list[Child]] = []
-    for name, table in metrics["tables"].items():
-        was = before["tables"].get(name, {"rows": 0}) if before else None
+    for name, table in metrics.tables.items():
+        was = before.tables.get(name) if before else None
         rows.append(
             [
                 name,
-                f"{table['rows']:,}",
-                change_of(table["rows"], was["rows"]) if was else "first run",
-                size(table["bytes"]),
-                charts.bar(table["bytes"] / largest),
-                f"{table['files']:,}",
-                _months(name, metrics["months"].get(name, [])),
+                f"{table.rows:,}",
+                change_of(table.rows, was.rows) if was else "first run",
+                size(table.bytes),
+                charts.bar(table.bytes / largest),
+                f"{table.files:,}",
+                _months(name, metrics.months.get(name, [])),
             ]
         )
     heads = (
@@ -65,20 +65,20 @@ def change_of(now: float, was: float) -> str:
     return f"{now - was:+,.0f}"
 
 
-def comparison_of(metrics: Metrics, before: Metrics | None) -> Markup:
+def comparison_of(metrics: RunMetrics, before: RunMetrics | None) -> Markup:
     title = "Compared with the run before"
     if before is None:
         return section(title, tag("p", "This is the lake's first run."))
     rows: list[list[Child]] = []
-    for source, books in metrics["books"].items():
-        was = before["books"].get(source, dict.fromkeys(books, 0))
-        rows.append([f"{source}: rows read", *_pair(was["read"], books["read"])])
+    for source, books in metrics.books.items():
+        was = before.books.get(source, Books())
+        rows.append([f"{source}: rows read", *_pair(was.read, books.read)])
         shares = [bad_share(each) for each in (was, books)]
         told = ["–" if share is None else f"{share:.2%}" for share in shares]
         change = (shares[1] - shares[0]) * 100 if None not in shares else 0  # type: ignore[operator]
         rows.append([f"{source}: quarantined", *told, f"{change:+.2f} points" if change else ""])
-    took = [duration(run["seconds"]) for run in (before, metrics)]
-    longer = round(metrics["seconds"] - before["seconds"], 1) + 0.0  # never -0.0
+    took = [duration(run.seconds) for run in (before, metrics)]
+    longer = round(metrics.seconds - before.seconds, 1) + 0.0  # never -0.0
     rows.append(["seconds", *took, f"{longer:+.1f} s"])
     return section(
         title,

@@ -18,12 +18,12 @@ def publish_newest(
     """Report and publish the lake's newest run; what is up to date already is left alone."""
     if metrics.is_committed:
         with reporter.stage("write report"):
-            report.write(storage, metrics.to_json(), reporter.warn)
+            report.write(storage, metrics, reporter.warn)
     current = snapshot(storage)
     if not current.run_id:
         return {}
     with reporter.stage("publish"):
-        published = publish.publish(current, config, [run.to_json() for run in committed(storage)])
+        published = publish.publish(current, config, committed(storage))
     for outcome in published.values():
         for warning in outcome.get("warnings", []):
             reporter.warn(f"{outcome['to']}: {warning}")

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FileInfo:
-    """A stored file. `version` changes whenever the content may have changed."""
+    """A stored file. `version` changes whenever the content may have changed; empty: not known."""
 
     path: str
     size: int

@@ -73,7 +73,7 @@ class S3Storage:
                 Bucket=self.bucket,
                 Key=self._key(file.path),
                 Range=f"bytes={begin}-{end - 1}",
-                IfMatch=f'"{file.version}"',
+                **({"IfMatch": f'"{file.version}"'} if file.version else {}),
             )
             return answer["Body"].read()
 
