@@ -244,7 +244,7 @@ def test_the_index_lists_runs_newest_first_and_links_those_with_a_report():
     html = index.render(runs, reported, more=7)
     read = Reader(html)
     links = [attributes["href"] for tag, attributes in read.tags if tag == "a"]
-    assert links == [f"{runs[3]['run_id']}/report.html", f"{runs[1]['run_id']}/report.html"]
+    assert links == [f"{runs[3].run_id}/report.html", f"{runs[1].run_id}/report.html"]
     days = re.findall(r"\d April 2018", read.text)
     assert days == ["4 April 2018", "3 April 2018", "2 April 2018", "1 April 2018"]
     assert "50.0 % 4.2 s 2 warnings" in read.text  # too few rows, and too many of them bad
