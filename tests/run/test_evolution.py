@@ -22,6 +22,10 @@ from clicklake.lake import snapshot, sql
 from clicklake.progress import Reporter
 from clicklake.run import steps
 from clicklake.storage import open_storage
+from clicklake.streaming.folder import FolderSink
+from clicklake.streaming.outbox import State
+from clicklake.streaming.publisher import publish
+from clicklake.streaming.snapshot import read_snapshot
 from other_release import altered, empty_input, retyped, unpacked, with_more, without
 
 AS_OF = date(2018, 12, 31)
@@ -233,3 +237,20 @@ def test_a_lake_of_a_newer_format_is_refused_in_words(sail: Engine, lake: Path, 
     for rebuild in (False, True):
         with pytest.raises(ClicklakeError, match=r"newer clicklake \(format 99.*Update clicklake"):
             lakes.run(sail, logs, lake, AS_OF, rebuild=rebuild, forget_missing=True)
+
+
+@pytest.mark.parametrize("alter", [without("utm_campaign"), with_more], ids=["lacks", "has more"])
+def test_the_stream_takes_events_of_other_columns(
+    lake: Path, tmp_path: Path, alter: object
+) -> None:
+    """What is not in the lake's files yet is null on the stream."""
+    altered(lake, "clickstream", alter)
+    folder = tmp_path / "stream"
+    (folder / "_publisher").mkdir(parents=True)
+    sent = publish(
+        lambda: read_snapshot(str(lake)), State(folder / "_publisher"), FolderSink(folder)
+    )
+    assert sent.events == 17715
+    [first, *_] = sorted(folder.glob("*.jsonl"))[0].read_text().splitlines()
+    assert "utm_campaign" in json.loads(first)
+    assert "more" not in json.loads(first)
