@@ -556,7 +556,7 @@ def test_screen(text, size):
 )
 def test_crawlers_by_name(browser, os, is_bot):
     row = clicks(click(browser=browser, os=os)).tables["clickstream"][0]
-    assert row[13:15] == ((True, "agent") if is_bot else (False, None))
+    assert (row.is_bot, row.bot_reason) == ((True, "agent") if is_bot else (False, None))
 
 
 @pytest.mark.parametrize(("events", "reason"), [(60, None), (61, "rate")])
@@ -564,11 +564,10 @@ def test_crawlers_by_rate(events, reason):
     rows = [click(at=f"{NOON}.{n:06d}") for n in range(events)]
     later = click(at=NOON + 60)
     result = clicks(*rows, *rows, later)
-    assert {row[14] for row in result.tables["clickstream"] if row[2] < (NOON + 60) * 10**6} == {
-        reason
-    }
-    assert result.tables["clickstream"][-1][14] is None
-    assert result.tables["sessions"][0][12] is bool(reason)
+    early = [row for row in result.tables["clickstream"] if row.time < (NOON + 60) * 10**6]
+    assert {row.bot_reason for row in early} == {reason}
+    assert result.tables["clickstream"][-1].bot_reason is None
+    assert result.tables["sessions"][0].is_bot is bool(reason)
 
 
 def test_a_gap_longer_than_30_minutes_starts_a_session():
@@ -606,16 +605,16 @@ def test_events_of_one_time_are_ordered_by_their_other_columns_nulls_first():
         click(url="/a", browser="", os=""),
     )
     (session,) = result.tables["sessions"]
-    assert session[4:7] == (4, "/a", "/b")
-    assert session[10:12] == (None, None)
+    assert (session.events, session.landing_path, session.exit_path) == (4, "/a", "/b")
+    assert (session.browser, session.os) == (None, None)
 
 
 def test_a_session_belongs_to_the_month_of_its_start():
     may = 1_525_132_800
     result = clicks(click(at=may - 60), click(at=may))
-    assert [row[-2:] for row in result.tables["clickstream"]] == [(2018, 4), (2018, 5)]
-    assert [row[-2:] for row in result.tables["sessions"]] == [(2018, 4)]
-    assert len({row[15] for row in result.tables["clickstream"]}) == 1
+    assert [(row.year, row.month) for row in result.tables["clickstream"]] == [(2018, 4), (2018, 5)]
+    assert [(row.year, row.month) for row in result.tables["sessions"]] == [(2018, 4)]
+    assert len({row.session_id for row in result.tables["clickstream"]}) == 1
 
 
 def test_folders_are_read_with_the_other_sources_left_out(tmp_path):
@@ -642,7 +641,8 @@ def test_a_hostile_build_reaches_every_fate_and_reason(seed):
         nothing = {fate for fate, rows in books.items() if not rows}
         assert nothing == ({"filtered"} if source == "clickstream" else set())
     assert result.refused == []
-    bots = {row[0]: row[14] for row in result.tables["clickstream"] if row[2] == NOON * 10**6}
+    at_noon = [row for row in result.tables["clickstream"] if row.time == NOON * 10**6]
+    bots = {row.anonymous_user_id: row.bot_reason for row in at_noon}
     assert (bots["burst60"], bots["burst61"]) == (None, "rate")
 
 
@@ -662,7 +662,7 @@ def test_the_books_of_any_input_add_up(files, multiline):
         assert books["read"] == sum(books[fate] for fate in fates)
         assert books["quarantined"] == sum(result.reasons[source].values())
         assert books["kept"] == len(result.tables[source])
-    assert sum(row[3] for row in result.tables["user_page_views"]) == len(
+    assert sum(row.count for row in result.tables["user_page_views"]) == len(
         result.tables["page_views"]
     )
-    assert sum(row[4] for row in result.tables["sessions"]) == len(result.tables["clickstream"])
+    assert sum(row.events for row in result.tables["sessions"]) == len(result.tables["clickstream"])

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from clicklake.derive.columns import CLICKSTREAM_DERIVED
+
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 # How each table is spelt in a folder name, a SQL database and `etl.py --json`.
@@ -95,23 +97,19 @@ USER_PAGE_VIEWS = Table(
 
 CLICKSTREAM = Table(
     "clickstream",
-    _columns(
-        anonymous_user_id=pa.string(),
-        url=pa.string(),
-        time=TIMESTAMP,
-        browser_=pa.string(),
-        os_=pa.string(),
-        screen_resolution_=pa.string(),
-        host_=pa.string(),
-        path=pa.string(),
-        utm_source_=pa.string(),
-        utm_medium_=pa.string(),
-        utm_campaign_=pa.string(),
-        screen_width_=pa.int64(),
-        screen_height_=pa.int64(),
-        is_bot=pa.bool_(),
-        bot_reason_=pa.string(),
-        session_id=pa.string(),
+    pa.schema(
+        [
+            *_columns(
+                anonymous_user_id=pa.string(),
+                url=pa.string(),
+                time=TIMESTAMP,
+                browser_=pa.string(),
+                os_=pa.string(),
+                screen_resolution_=pa.string(),
+            ),
+            *(column.field for column in CLICKSTREAM_DERIVED),
+            *_columns(is_bot=pa.bool_(), bot_reason_=pa.string(), session_id=pa.string()),
+        ]
     ),
     key=("anonymous_user_id", "url", "time", "browser", "os", "screen_resolution"),
     partitions=_MONTHLY,

@@ -25,9 +25,6 @@ from clicklake.rules import visits
 ROWS = {"user_updates": 4, "page_views": 3, "clickstream": 6}  # columns that the parser makes
 
 
-SESSION_ID = {"clickstream": 15, "sessions": 0}  # where it stands; the oracle has its two parts
-
-
 RULES = visits.Rules(gap_minutes=30, bot_views_per_minute=60)
 
 
@@ -164,12 +161,13 @@ def _check_visits(events: list[tuple[Any, ...]], expected: dict[str, list[oracle
     )
     found = visits.Visits(table, RULES)
     for name, parts in (("clickstream", found.clickstream()), ("sessions", found.sessions())):
-        at = SESSION_ID[name]
         made = []
-        for month, part in parts:
-            for row in _plain(part):
-                visitor, _, start = row[at].rpartition("-")
-                made.append((*row[:at], (visitor, int(start)), *row[at + 1 :], *month))
+        for (year, month), part in parts:
+            for values in _plain(part):
+                row = dict(zip(part.schema.names, values, strict=True))
+                visitor, _, start = row["session_id"].rpartition("-")
+                row |= {"session_id": (visitor, int(start)), "year": year, "month": month}
+                made.append(oracle.ROWS[name](**row))
         assert sorted(map(repr, made)) == sorted(map(repr, expected[name])), name
 
 

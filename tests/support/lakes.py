@@ -82,7 +82,7 @@ def read(lake: Path) -> dict[str, list[tuple[Any, ...]]]:
             for part in ("year", "month"):
                 if part in row:
                     row[part] = int(row[part])
-            rows.append(tuple(_micros(value) for value in row.values()))
+            rows.append(oracle.ROWS[table](**{name: _micros(row[name]) for name in row}))
         tables[table] = sorted(rows, key=oracle._nulls_first)
     return tables
 
@@ -105,6 +105,21 @@ def differences(lake: Path, expected: oracle.Result) -> list[str]:
             extra = [row for row in found[table] if row not in set(rows)]
             problems.append(
                 f"{table}: {len(rows)} rows expected, {len(found[table])} found; "
-                f"lost {lost[:3]}; extra {extra[:3]}"
+                f"{_first_difference(lost, extra)}lost {lost[:3]}; extra {extra[:3]}"
             )
     return problems
+
+
+def _first_difference(lost: list[tuple[Any, ...]], extra: list[tuple[Any, ...]]) -> str:
+    """In which columns the first row that is lost differs from the extra row most like it."""
+    if not lost or not extra:
+        return ""
+
+    def differing(other: tuple[Any, ...]) -> list[int]:
+        return [at for at, (a, b) in enumerate(zip(lost[0], other, strict=True)) if a != b]
+
+    nearest = min(extra, key=lambda other: len(differing(other)))
+    names = getattr(lost[0], "_fields", range(len(lost[0])))
+    return "".join(
+        f"{names[at]} is {nearest[at]!r} for {lost[0][at]!r}; " for at in differing(nearest)
+    )

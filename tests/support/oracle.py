@@ -12,7 +12,7 @@ import io
 import json
 import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, namedtuple
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -28,11 +28,34 @@ FOLDERS = {
     "page_views": "PageViews",
     "clickstream": "Clickstream",
 }
+UTM = ("utm_source", "utm_medium", "utm_campaign")
+DERIVED = ("host", "path", *UTM, "screen_width", "screen_height")
 CLICKSTREAM_COLUMNS = ("anonymous_user_id", "url", "time", "browser", "os", "screen_resolution")
 CRAWLERS = Path(__file__).parents[2] / "src" / "clicklake" / "rules" / "crawlers.txt"
 
 Files = Mapping[str, Mapping[str, bytes]]
 Row = tuple[Any, ...]
+
+# The rows of each table, by the names of their columns.
+UserUpdate = namedtuple("UserUpdate", "updated_at user_id email name year month")
+User = namedtuple("User", "user_id email name first_updated_at last_updated_at")
+PageView = namedtuple("PageView", "ts user_id url year month")
+UserPageView = namedtuple("UserPageView", "user_id email url count last_viewed")
+_LABELS = ("is_bot", "bot_reason", "session_id", "year", "month")
+Click = namedtuple("Click", (*CLICKSTREAM_COLUMNS, *DERIVED, *_LABELS))
+Session = namedtuple(
+    "Session",
+    "session_id anonymous_user_id started_at ended_at events landing_path exit_path "
+    "utm_source utm_medium utm_campaign browser os is_bot year month",
+)
+ROWS = {
+    "user_updates": UserUpdate,
+    "users": User,
+    "page_views": PageView,
+    "user_page_views": UserPageView,
+    "clickstream": Click,
+    "sessions": Session,
+}
 
 
 @dataclass
@@ -87,9 +110,9 @@ def compute(
     clickstream, sessions = _clicks(kept["clickstream"], gap_minutes, bot_views_per_minute, names)
     users = _users(kept["user_updates"])
     tables = {
-        "user_updates": [(*row, *_year_month(row[0])) for row in kept["user_updates"]],
+        "user_updates": [UserUpdate(*row, *_year_month(row[0])) for row in kept["user_updates"]],
         "users": users,
-        "page_views": [(*row, *_year_month(row[0])) for row in kept["page_views"]],
+        "page_views": [PageView(*row, *_year_month(row[0])) for row in kept["page_views"]],
         "user_page_views": _user_page_views(kept["page_views"], users),
         "clickstream": clickstream,
         "sessions": sessions,
@@ -473,7 +496,7 @@ def _users(updates: list[Row]) -> list[Row]:
     for user_id, history in by_user.items():
         history.sort(key=_nulls_first)
         last_updated_at, email, name = history[-1]
-        users.append((user_id, email, name, history[0][0], last_updated_at))
+        users.append(User(user_id, email, name, history[0][0], last_updated_at))
     return users
 
 
@@ -483,7 +506,7 @@ def _user_page_views(views: list[Row], users: list[Row]) -> list[Row]:
     for ts, user_id, url in views:
         times[user_id, url].append(ts)
     return [
-        (user_id, emails.get(user_id), url, len(seen), max(seen))
+        UserPageView(user_id, emails.get(user_id), url, len(seen), max(seen))
         for (user_id, url), seen in times.items()
     ]
 
@@ -509,15 +532,21 @@ def _clicks(
             if reason is None and per_minute[click[2] // 60_000_000] > views_per_minute:
                 reason = "rate"
             start = current[0][2] if current else click[2]
-            event = (
+            host, path = _host_and_path(click[1])
+            width, height = _screen(click[5])
+            year, month = _year_month(click[2])
+            event = Click(
                 *click,
-                *_host_and_path(click[1]),
-                *(_utm(click[1], name) for name in ("utm_source", "utm_medium", "utm_campaign")),
-                *_screen(click[5]),
-                reason is not None,
-                reason,
-                (visitor, start),
-                *_year_month(click[2]),
+                host=host,
+                path=path,
+                **{name: _utm(click[1], name) for name in UTM},
+                screen_width=width,
+                screen_height=height,
+                is_bot=reason is not None,
+                bot_reason=reason,
+                session_id=(visitor, start),
+                year=year,
+                month=month,
             )
             current.append(event)
             events.append(event)
@@ -528,20 +557,23 @@ def _clicks(
 def _session(events: list[Row]) -> Row:
     """One session from its events in order, each a row of clickstream."""
     first, last = events[0], events[-1]
-    path, utm, is_bot = 7, slice(8, 11), 13
-    return (
-        (first[0], first[2]),
-        first[0],
-        first[2],
-        last[2],
-        len(events),
-        first[path],
-        last[path],
-        *first[utm],
-        first[3],
-        first[4],
-        any(event[is_bot] for event in events),
-        *_year_month(first[2]),
+    year, month = _year_month(first.time)
+    return Session(
+        session_id=(first.anonymous_user_id, first.time),
+        anonymous_user_id=first.anonymous_user_id,
+        started_at=first.time,
+        ended_at=last.time,
+        events=len(events),
+        landing_path=first.path,
+        exit_path=last.path,
+        utm_source=first.utm_source,
+        utm_medium=first.utm_medium,
+        utm_campaign=first.utm_campaign,
+        browser=first.browser,
+        os=first.os,
+        is_bot=any(event.is_bot for event in events),
+        year=year,
+        month=month,
     )
 
 

@@ -10,8 +10,12 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from clicklake import engines, lake
 from clicklake.config import Config
+from clicklake.derive import columns as derived_columns
+from clicklake.derive.columns import CLICKSTREAM_DERIVED
 from clicklake.errors import ClicklakeError
 from clicklake.lake import sql
 from clicklake.lake.metrics import committed
@@ -136,6 +140,8 @@ def _checks(
                     _differences(connection, name, query),
                 )
         settings = snapshot.manifest.settings
+        if CLICKSTREAM.name in current:
+            yield "clickstream: derived columns follow from their inputs", _derived(connection)
         if settings and CLICKSTREAM.name in current:
             yield "session ids follow the pauses", _count(connection, _SESSION_IDS, settings)
             yield "bots are labelled by their rate", _count(connection, _RATES, settings)
@@ -230,6 +236,22 @@ def _differences(connection: duckdb.DuckDBPyConnection, name: str, query: str) -
     lost = _count(connection, f"({derived}) except all ({stored})")
     extra = _count(connection, f"({stored}) except all ({derived})")
     return [f"lacks {text}" for text in lost] + [f"has too many: {text}" for text in extra]
+
+
+def _derived(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """The derived columns of clickstream that are not what their functions say."""
+    problems = []
+    for source in derived_columns.SOURCES:
+        columns = [c.name for c in CLICKSTREAM_DERIVED if c.source == source]
+        names = ", ".join(f'"{name}"' for name in (source, *columns))
+        query = f"select distinct {names} from clickstream where {source} is not null"  # noqa: S608 - names of our own tables
+        for batch in connection.sql(query).to_arrow_reader(1 << 18):
+            expected = derived_columns.derived(source, batch[source].cast(pa.string()))
+            for name in columns:
+                pairs = zip(batch[name].to_pylist(), expected[name].to_pylist(), strict=True)
+                wrong = sum(stored != right for stored, right in pairs)
+                problems += [f"{name}: {wrong:,} values of {source}"] if wrong else []
+    return problems
 
 
 def _count(connection: duckdb.DuckDBPyConnection, query: str, settings: Any = None) -> list[str]:

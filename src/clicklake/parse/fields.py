@@ -22,7 +22,6 @@ _ISO = re.compile(
     r"(?:\.([0-9]{1,9}))?(?:Z|([+-])([0-9]{2}):?([0-9]{2}))?"
 )
 _EMAIL = re.compile(r"[^@ \t]+@[^@ \t]+")
-_SCREEN = re.compile(r"([0-9]+)[ \t]*[xX][ \t]*([0-9]+)")
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
@@ -138,20 +137,3 @@ def time_range(as_of: date) -> tuple[int, int]:
     """The first microsecond in range, and the first beyond: the day after `as_of` is the last."""
     first = (date(2000, 1, 1) - _EPOCH.date()).days * DAY
     return first, (as_of + timedelta(days=2) - _EPOCH.date()).days * DAY
-
-
-def screen(values: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Width and height of `1920x1080`; null otherwise."""
-    sizes = [_screen(value) or (None, None) for value in values.to_pylist()]
-    width, height = (pa.array([size[side] for size in sizes], pa.int64()) for side in (0, 1))
-    return width, height
-
-
-def _screen(value: str) -> tuple[int, int] | None:
-    match = _SCREEN.fullmatch(value)
-    if match is None:
-        return None
-    sides = [side.lstrip("0") or "0" for side in match.groups()]
-    if any(len(side) > 10 or int(side) >= 2**31 for side in sides):
-        return None
-    return int(sides[0]), int(sides[1])

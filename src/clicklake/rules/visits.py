@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clicklake.derive import columns as derived_columns
 from clicklake.parse import fields
 from clicklake.parse.rows import CLICKS
 from clicklake.parse.texts import kernels
 from clicklake.parse.values import SECOND
-from clicklake.rules import urls
 from clicklake.rules.bots import names_crawler
 from clicklake.schemas import CLICKSTREAM, SESSIONS, TIMESTAMP, Table
 
@@ -28,6 +28,10 @@ EVENTS = pa.schema([*CLICKS, pa.field("started_at", TIMESTAMP)])
 
 TEXTS = [field.name for field in EVENTS if pa.types.is_string(field.type)]
 _TIES = TEXTS[1:]  # all but the visitor: the order of events at the same time
+# The columns of a session that are those of its first event.
+_OF_THE_FIRST = [
+    name for name in SESSIONS.columns if name in CLICKSTREAM.columns and name != "is_bot"
+]
 _MINUTE = 60 * SECOND
 _REASONS = pa.array(["agent", "rate"])
 _NULL = -1  # the code of null
@@ -133,8 +137,7 @@ class Visits:
 
     @cached_property
     def _derived(self) -> dict[str, Texts]:
-        """The columns of texts that follow from the URL, or from visitor and start."""
-        url = self.texts["url"]
+        """The columns of texts that follow from another one, or from visitor and start."""
         first = np.flatnonzero(self.is_first)
         visitors = self.texts["anonymous_user_id"].take(first).to_arrow().dictionary_decode()
         starts = pa.array(self.start[first]).cast(pa.string())
@@ -142,17 +145,32 @@ class Visits:
         number = np.cumsum(self.is_first, dtype=np.int32) - 1
         reason = np.where(self.is_crawler, 0, np.where(self.is_fast, 1, _NULL))
         return {
-            **{name: url.by_value(values) for name, values in urls.parts(url.values).items()},
+            **{
+                name: self.texts[source].by_value(values)
+                for source, name, values in self._by_value
+                if pa.types.is_string(values.type)
+            },
             "session_id": Texts(number, sessions),
             "bot_reason": Texts(reason, _REASONS),
         }
 
     @cached_property
-    def _screen(self) -> dict[str, pa.Array]:
-        column = self.texts["screen_resolution"]
-        sides = fields.screen(column.values)
-        names = ("screen_width", "screen_height")
-        return {name: column.numbers(side) for name, side in zip(names, sides, strict=True)}
+    def _by_value(self) -> list[tuple[str, str, pa.Array]]:
+        """For each derived column its source, its name, and a value for each of the source's."""
+        return [
+            (source, name, values)
+            for source in derived_columns.SOURCES
+            for name, values in derived_columns.derived(source, self.texts[source].values).items()
+        ]
+
+    @cached_property
+    def _numbers(self) -> dict[str, pa.Array]:
+        """The columns of numbers that follow from another one."""
+        return {
+            name: self.texts[source].numbers(values)
+            for source, name, values in self._by_value
+            if not pa.types.is_string(values.type)
+        }
 
     def clickstream(self) -> Iterator[tuple[tuple[int, int], pa.Table]]:
         """The `own` events by month, in portions; texts as dictionaries."""
@@ -160,7 +178,7 @@ class Visits:
         for month, at in _by_month(self.time, np.flatnonzero(self.own)):
             texts = {**self.texts, **self._derived}
             columns = {name: column.take(at).to_arrow() for name, column in texts.items()}
-            columns |= {name: side.take(pa.array(at)) for name, side in self._screen.items()}
+            columns |= {name: side.take(pa.array(at)) for name, side in self._numbers.items()}
             columns |= {"time": fields.timestamps(self.time[at]), "is_bot": pa.array(is_bot[at])}
             yield month, _table(CLICKSTREAM, columns)
 
@@ -175,10 +193,7 @@ class Visits:
         whole = np.flatnonzero(self.start[first] == self.time[first])
         for month, at in _by_month(self.start[first], whole):
             begins, ends = first[at], last[at]
-            columns = {
-                name: texts[name].take(begins).to_arrow()
-                for name in ("session_id", "anonymous_user_id", *urls.UTM, "browser", "os")
-            }
+            columns = {name: texts[name].take(begins).to_arrow() for name in _OF_THE_FIRST}
             columns |= {
                 "started_at": fields.timestamps(self.start[begins]),
                 "ended_at": fields.timestamps(self.time[ends]),

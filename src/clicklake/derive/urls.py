@@ -1,4 +1,4 @@
-"""URL parts (RFC 3986, appendix B) and campaign parameters of a column of URLs."""
+"""URL parts (RFC 3986, appendix B) and campaign parameters of columns of URLs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from urllib.parse import unquote_to_bytes
 import pyarrow as pa
 import pyarrow.compute as pc
 
-UTM = ("utm_source", "utm_medium", "utm_campaign")
-
 _PARTS = (
     r"(?s)\A(?:[^:/?#]+:)?(?://(?P<authority>[^/?#]*))?"
     r"(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?"
@@ -17,15 +15,23 @@ _PARTS = (
 _PLAIN_HOST = r"\A[a-z0-9._-]+\z"
 
 
-def parts(urls: pa.Array) -> dict[str, pa.Array]:
-    """Columns host, path, utm_source, utm_medium and utm_campaign of URLs without null."""
+AUTHORITY, PATH, QUERY = "authority", "path", "query"
+
+
+def split(urls: pa.Array) -> dict[str, pa.Array]:
+    """The authority, path and query of URLs; null where there is none."""
     found = pc.extract_regex(urls, _PARTS)
-    path, query = pc.struct_field(found, "path"), pc.struct_field(found, "query")
-    return {
-        "host": _odd_by_one(pc.struct_field(found, "authority"), _PLAIN_HOST, host),
-        "path": pc.if_else(pc.equal(path, ""), "/", path),
-        **{name: _parameter(query, name) for name in UTM},
-    }
+    return {name: pc.struct_field(found, name) for name in (AUTHORITY, PATH, QUERY)}
+
+
+def hosts(authorities: pa.Array) -> pa.Array:
+    """The host of each authority, as `host`."""
+    return _odd_by_one(authorities, _PLAIN_HOST, host)
+
+
+def paths(paths: pa.Array) -> pa.Array:
+    """Paths as they stand; `/` where there is none."""
+    return pc.if_else(pc.equal(paths, ""), "/", paths)
 
 
 def _odd_by_one(values: pa.Array, plain: str, convert: Callable[[str], str | None]) -> pa.Array:
@@ -48,8 +54,8 @@ def host(authority: str) -> str | None:
     return name.lower() or None
 
 
-def _parameter(queries: pa.Array, name: str) -> pa.Array:
-    """The first value of a parameter that is not empty."""
+def parameters(queries: pa.Array, name: str) -> pa.Array:
+    """The first value of a parameter in each query that is not empty, as `parameter`."""
     found = pc.extract_regex(queries, rf"(?s)(?:\A|&){name}=(?P<value>[^&]+)")
     value = pc.struct_field(found, "value")
     value = pc.if_else(found.is_valid(), value, pa.scalar(None, pa.string()))

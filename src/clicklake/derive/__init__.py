@@ -1,0 +1,1 @@
+"""Columns that follow from another column alone, declared once."""
