@@ -26,7 +26,7 @@ LAYERS = [
     {"run"},
     {"forget"},
     {"ask"},
-    {"cli"},
+    {"cli", "reading"},
 ]
 
 LONGEST = 300  # lines of a file
