@@ -5,6 +5,8 @@ deploy.py plan     show what `up` would do and what it costs; changes nothing
 deploy.py status   the clusters and the last run
 deploy.py logs     the logs of the last run
 deploy.py down     remove everything that `up` made; the data only with --delete-data
+
+What follows `--` goes to the job: deploy.py up -- verify (see etl.py --help).
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ from clicklake.aws.console import Console
 from clicklake.aws.deployer import Deployer
 from clicklake.aws.launch import Launch
 from clicklake.aws.options import Options
-from clicklake.errors import ClicklakeError
+from clicklake.cli import main as main_of_job
+from clicklake.errors import ClicklakeError, ConfigError
 
 VERBS = ("up", "plan", "status", "logs", "down")
+FOR_THE_JOB = ("up", "plan")
 INTERRUPTED = 130
 
 
@@ -36,7 +40,8 @@ def _seconds(text: str) -> float:
     return int(found[1]) * {"s": 1, "h": 3600}.get(found[2], 60)
 
 
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
+def _arguments(argv: list[str]) -> argparse.Namespace:
+    split = argv.index("--") if "--" in argv else len(argv)
     parser = argparse.ArgumentParser(
         prog="deploy.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -56,7 +61,10 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="down: delete the output bucket too; needs its name, typed or as --yes NAME",
     )
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(argv[:split])
+    arguments.job = tuple(argv[split + 1 :])
+    if arguments.job and arguments.verb not in FOR_THE_JOB:
+        parser.error(f"arguments of the job go with {' and '.join(FOR_THE_JOB)}")
     if arguments.yes in VERBS:  # `--yes down`: a verb, not the name of a bucket
         arguments.verb, arguments.yes = arguments.yes, ""
     if arguments.delete_data and arguments.verb != "down":
@@ -64,8 +72,32 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
+def _job(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """The job's arguments, which the job would refuse minutes later on the cluster if wrong."""
+    given = vars(main_of_job.parser().parse_args(arguments))
+    here = [f"--{name}" for name in ("config", "input", "output") if given.get(name)]
+    if here or given["engine"] != "auto":
+        raise ConfigError(
+            f"{' '.join(here) or '--engine'}: on the cluster the configuration, the places and the "
+            "engine are those of this deployment; set them in dl.cfg."
+        )
+    if given.get("files"):
+        raise ConfigError(
+            "replay: the cluster cannot read files of this machine. Bring them in from here: "
+            "etl.py replay SOURCE FILE --output s3a://BUCKET/PREFIX"
+        )
+    if "@" in given.get("name", ""):
+        raise ConfigError(
+            "forget-user: EMR keeps the arguments of its steps, so no e-mail address may be one. "
+            "Give the user's id, or do it from here: etl.py forget-user WHO --output s3a://..."
+        )
+    if "name" in given and not (given["yes"] or given["dry_run"]):
+        raise ConfigError("forget-user: nobody can be asked on the cluster: add --yes or --dry-run")
+    return arguments
+
+
 def main(argv: list[str] | None = None) -> int:
-    arguments = _arguments(argv)
+    arguments = _arguments(sys.argv[1:] if argv is None else argv)
     console = Console(as_json=arguments.json)
     try:
         facts = _run(arguments, console)
@@ -89,6 +121,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> dict:
             arguments.release or settings.cluster.release,
             keep_alive=arguments.keep_alive,
             on_demand=arguments.on_demand,
+            job=_job(arguments.job),
         ),
         detach=arguments.detach,
         timeout_seconds=arguments.timeout or minutes * 60,

@@ -337,3 +337,33 @@ def test_a_wrong_command_line_ends_with_2(laptop, arguments):
 
 def test_a_verb_after_yes_is_a_verb(laptop):
     assert laptop.deploy("--json", "--yes", "down").json["verb"] == "down"
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (["--output", "s3a://elsewhere/lake"], "--output: on the cluster"),
+        (["--engine", "sail"], "those of this deployment"),
+        (["replay", "page_views", "mended.json"], "files of this machine"),
+        (["forget-user", "someone@example.com", "--yes"], "no e-mail address"),
+        (["forget-user", "u-17"], "add --yes or --dry-run"),
+    ],
+)
+def test_arguments_that_the_cluster_could_not_follow(laptop, job, words):
+    done = laptop.deploy_then("up", then=job)
+    refused(done, 2, words)
+    assert "someone@" not in done.text
+    assert laptop.mutations() == []
+
+
+@pytest.mark.parametrize("job", [["--rebuilt"], ["varify"], ["--as-of", "soon"]])
+def test_arguments_that_the_job_does_not_know(laptop, job):
+    with pytest.raises(SystemExit) as ended:
+        laptop.deploy_then("up", then=job)
+    assert ended.value.code == 2
+
+
+def test_arguments_of_the_job_go_with_up(laptop):
+    with pytest.raises(SystemExit) as ended:
+        laptop.deploy_then("down", then=["--rebuild"])
+    assert ended.value.code == 2

@@ -5,10 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import sys
+
+import pytest
 
 from aws_laptop import REGION, TO_COMPLETED, now
 from aws_server import ACCOUNT
+from clicklake.cli.main import parser
 
 pytest_plugins = ["aws_fixtures"]
 
@@ -307,7 +311,11 @@ def test_only_new_and_changed_input_files_are_copied(laptop):
     laptop.sent.clear()
     laptop.deploy("up", "--detach")
     keys = [each["Key"] for each in laptop.parameters("PutObject")]
-    assert keys == ["input/Clickstream/events.csv", "input/Clickstream/more.csv"]
+    assert [key.split("/")[0:2] for key in keys] == [["input", "clicklake"]] * 2
+    assert [key.split("/", 3)[3] for key in keys] == [
+        "Clickstream/events.csv",
+        "Clickstream/more.csv",
+    ]
     laptop.sent.clear()
     laptop.deploy("up", "--detach")
     assert laptop.parameters("PutObject") == []
@@ -319,7 +327,77 @@ def test_one_bucket_for_code_and_data_keeps_the_data(laptop):
     laptop.deploy("down")
     s3 = laptop.client("s3")
     keys = [each["Key"] for each in s3.list_objects_v2(Bucket="just-one")["Contents"]]
-    assert keys == ["input/Clickstream/events.csv"]
+    assert len(keys) == 1
+    assert re.fullmatch(r"input/clicklake/[0-9a-f]{12}/Clickstream/events.csv", keys[0])
+
+
+def read_by_the_job(laptop) -> list[str]:
+    """What lies below INPUT_DATA of the configuration that went up last."""
+    config = [each for each in laptop.parameters("PutObject") if each["Key"].endswith("dl.cfg")]
+    place = re.search(r"INPUT_DATA = s3a://(.*?)/(.*)\n", config[-1]["Body"].decode())
+    listed = laptop.client("s3").list_objects_v2(Bucket=place[1], Prefix=place[2] + "/")
+    return [each["Key"].removeprefix(place[2] + "/") for each in listed.get("Contents", [])]
+
+
+def test_a_second_folder_of_logs_is_read_without_the_first(laptop):
+    laptop.deploy("up", "--detach")
+    assert read_by_the_job(laptop) == ["Clickstream/events.csv"]
+    laptop.deploy("down")
+    (other := laptop.folder / "mine" / "PageViews").mkdir(parents=True)
+    (other / "views.json").write_text("{}")
+    laptop.settings["DATALAKE"]["INPUT_DATA"] = other.parent
+    laptop.deploy("up", "--detach")
+    assert read_by_the_job(laptop) == ["PageViews/views.json"]
+
+
+def test_what_is_no_longer_in_the_folder_is_reported_and_removed_from_its_copy(laptop):
+    folder = laptop.folder / "raw" / "Clickstream"
+    (folder / "more.csv").write_text("anonymous_user_id\n")
+    laptop.deploy("up", "--detach")
+    (folder / "events.csv").unlink()
+    planned = laptop.deploy("plan")
+    assert "1 that INPUT_DATA no longer has" in planned.out
+    assert sorted(read_by_the_job(laptop)) == ["Clickstream/events.csv", "Clickstream/more.csv"]
+    laptop.deploy("up", "--detach")
+    assert read_by_the_job(laptop) == ["Clickstream/more.csv"]
+
+
+def test_an_empty_folder_takes_nothing_away(laptop):
+    laptop.deploy("up", "--detach")
+    (laptop.folder / "raw" / "Clickstream" / "events.csv").unlink()
+    done = laptop.deploy("up", "--detach")
+    assert done.exit_code == 2
+    assert "there are no raw logs" in done.err
+    assert read_by_the_job(laptop) == ["Clickstream/events.csv"]
+
+
+def test_two_names_with_one_output_bucket_share_nothing(laptop):
+    places = {}
+    for name in ("first", "second"):
+        laptop.settings["CLUSTER"]["NAME"] = name
+        laptop.settings["S3"] = {"OUTPUT_BUCKET": "common-bucket"}
+        shown = laptop.deploy("up", "--detach", "--json").json
+        (written,) = [
+            each["Bucket"] + "/" + each["Key"]
+            for each in laptop.parameters("PutObject")
+            if each["Bucket"] == "common-bucket"
+        ]
+        laptop.sent.clear()
+        places[name] = {shown["lake"], shown["logs"], written.rpartition("/Clickstream")[0]}
+    assert len(places["first"] | places["second"]) == 6
+    for place in places["first"] | places["second"]:
+        assert not [
+            other
+            for other in places["first"] | places["second"]
+            if other != place and other.startswith(place)
+        ]
+
+
+def test_a_name_that_would_mix_code_and_data_is_refused(laptop):
+    laptop.settings["S3"] = {"CODE_BUCKET": "just-one", "OUTPUT_BUCKET": "just-one"}
+    laptop.settings["CLUSTER"]["NAME"] = "lake"
+    assert laptop.deploy("up").exit_code == 2
+    assert laptop.mutations() == []
 
 
 def test_another_region_is_named_to_s3(laptop):
@@ -331,3 +409,42 @@ def test_another_region_is_named_to_s3(laptop):
     assert all(each["Name"].endswith("us-west-2") for each in buckets)
     laptop.settings["CLUSTER"]["REGION"] = "us-west-2"
     assert laptop.deploy("down").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        ["--rebuild", "--forget-missing"],
+        ["--as-of", "2018-05-01"],
+        ["verify"],
+        ["replay", "page_views"],
+        ["forget-user", "u-17", "--yes"],
+    ],
+)
+def test_the_jobs_own_arguments_reach_the_cluster(laptop, job):
+    assert laptop.deploy_then("up", "--detach", then=job).exit_code == 0
+    (request,) = laptop.parameters("RunJobFlow")
+    sent = request["Steps"][0]["HadoopJarStep"]["Args"]
+    assert sent[6:] == [*job, "--config", "/opt/clicklake/dl.cfg"]
+    assert parser().parse_args(sent[6:]).config == "/opt/clicklake/dl.cfg"
+
+
+def test_a_job_with_arguments_is_followed_again_but_not_mistaken_for_another(laptop):
+    first = laptop.deploy_then("up", "--detach", "--json", then=["--rebuild"]).json
+    again = laptop.deploy_then("up", "--detach", "--json", then=["--rebuild"]).json
+    assert again["step_id"] == first["step_id"]
+    other = laptop.deploy_then("up", then=["verify"])
+    assert other.exit_code == 2
+    assert "not started with: verify" in other.err
+    laptop.ticks = [now("TERMINATING", "COMPLETED")]
+    assert laptop.deploy("up").exit_code == 0
+
+
+def test_a_kept_cluster_gets_arguments_as_well(laptop):
+    laptop.ticks = [now("WAITING", "COMPLETED")]
+    laptop.deploy("up", "--keep-alive")
+    laptop.ticks = [now("WAITING", "COMPLETED")]
+    done = laptop.deploy_then("up", then=["verify"])
+    assert "Its arguments: verify" in done.out
+    (added,) = laptop.parameters("AddJobFlowSteps")
+    assert "verify" in added["Steps"][0]["HadoopJarStep"]["Args"]

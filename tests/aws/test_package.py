@@ -138,7 +138,7 @@ def test_places_of_this_machine_become_places_on_s3(tmp_path):
     laptop = config.load(tmp_path / "dl.cfg")
     text = package.job_config(laptop, deployment(laptop, *OWN))
     bucket = "clicklake-lake-123456789012-us-east-1"
-    assert f"INPUT_DATA = s3a://{bucket}/input\n" in text
+    assert re.search(rf"INPUT_DATA = s3a://{bucket}/input/clicklake/[0-9a-f]{{12}}\n", text)
     assert f"OUTPUT_DATA = s3a://{bucket}/lake\n" in text
     assert str(tmp_path) not in text
 

@@ -74,6 +74,10 @@ class Laptop:
     now: float = 0.0
 
     def deploy(self, *arguments: str) -> Result:
+        return self.deploy_then(*arguments, then=[])
+
+    def deploy_then(self, *arguments: str, then: list[str]) -> Result:
+        """deploy.py with `then` as the job's own arguments."""
         config = self.folder / "dl.cfg"
         lines = []
         for section, keys in self.settings.items():
@@ -81,7 +85,8 @@ class Laptop:
         config.write_text("\n".join(lines))
         config.chmod(0o600)
         self.capsys.readouterr()
-        code = self.main([*arguments, "--config", str(config)])
+        of_job = ["--", *then] if then else []
+        code = self.main([*arguments, "--config", str(config), *of_job])
         captured = self.capsys.readouterr()
         return Result(code, captured.out, captured.err)
 

@@ -62,11 +62,17 @@ class Step:
     id: str
     status: Status
     created: datetime
+    arguments: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, answer: dict[str, Any]) -> Step:
         status = answer["Status"]
-        return cls(answer["Id"], Status.of(status), status["Timeline"]["CreationDateTime"])
+        return cls(
+            id=answer["Id"],
+            status=Status.of(status),
+            created=status["Timeline"]["CreationDateTime"],
+            arguments=tuple(answer.get("Config", {}).get("Args") or ()),
+        )
 
     @property
     def ended(self) -> bool:

@@ -19,7 +19,7 @@ from clicklake.aws.client import Aws
 from clicklake.aws.clusters import Cluster
 from clicklake.aws.console import Console
 from clicklake.aws.desired import Call
-from clicklake.aws.launch import bootstrap_arguments, check_release
+from clicklake.aws.launch import bootstrap_arguments, check_release, check_same_job
 from clicklake.aws.launch import cluster as cluster_of
 from clicklake.aws.launch import step as step_of
 from clicklake.aws.names import Deployment, deployment
@@ -195,7 +195,9 @@ class Deployer:
         if live is None:
             return plan.compare(own, wanted, None), None, None
         going = next((each for each in clusters.steps(aws, live.id) if not each.ended), None)
+        job = self._options.launch.job
         if going is not None:
+            check_same_job(live.id, going, job)
             note = f"{live.status.state}; its step {going.id} is followed, no other is started"
             return Change("reuse", "cluster", live.id, note), live, going.id
         if clusters.bootstrap_arguments(aws, live.id) != bootstrap_arguments(own, files):
@@ -203,7 +205,7 @@ class Deployer:
                 f"Cluster {live.id} is live, but was set up with another dl.cfg or other Python "
                 "packages. End it: deploy.py down; then: deploy.py up"
             )
-        step = step_of(own, files, keep_alive=not live.auto_terminate)
+        step = step_of(own, files, job, keep_alive=not live.auto_terminate)
         add = Call("emr", "add_job_flow_steps", {"JobFlowId": live.id, "Steps": [step]})
         note = f"{live.status.state}; the job is added as a step"
         return Change("reuse", "cluster", live.id, note, calls=(add,)), live, None
@@ -273,7 +275,7 @@ class Deployer:
 
     def _succeeded(self, outcome: Outcome) -> Result:
         found = report.metrics(self._aws, self.own, since=outcome.step.created)
-        self._console.say(report.success(self.own, outcome, found))
+        self._console.say(report.success(self.own, outcome, found, self._options.launch.job))
         return {**ended_as(outcome), "status": "completed", "metrics": found, "exit_code": 0}
 
     def _failed(self, outcome: Outcome) -> Result:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from clicklake.aws.clusters import Step
 from clicklake.aws.desired import (
     Call,
     Network,
@@ -26,16 +27,18 @@ RELEASES = {"emr-spark-8.1.0": "4.1", "emr-spark-8.0.0": "4.0", "emr-7.14.0": "3
 HOME = "/opt/clicklake"  # as in deploy/bootstrap.sh
 
 
+_CONFIGURATION = ("--config", f"{HOME}/dl.cfg")
 SPOT_WAIT_MINUTES = 10
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What `up` was told about the cluster on the command line."""
+    """What `up` was told on the command line about the cluster, and the job's own arguments."""
 
     release: str
     keep_alive: bool = False
     on_demand: bool = False
+    job: tuple[str, ...] = ()
 
 
 def check_release(release: str, pyspark: str) -> None:
@@ -70,7 +73,7 @@ def cluster(
             "fleets": fleets(settings, launch),
             "subnets": list(network.subnets),
             "keep_alive": launch.keep_alive,
-            "steps": [step(own, files, keep_alive=launch.keep_alive)],
+            "steps": [step(own, files, launch.job, keep_alive=launch.keep_alive)],
             "tags": tag_pairs(tags),
             **_addresses(own, files),
         },
@@ -94,16 +97,29 @@ def bootstrap_arguments(own: Deployment, files: list[Upload]) -> list[str]:
     return [at["wheels"], at["configuration"]]
 
 
-def step(own: Deployment, files: list[Upload], *, keep_alive: bool) -> dict[str, Any]:
+def step(
+    own: Deployment, files: list[Upload], job: tuple[str, ...] = (), *, keep_alive: bool
+) -> dict[str, Any]:
     """The job as a step. In client mode its log is the step's own stderr."""
     at = _addresses(own, files)
     arguments = ["spark-submit", "--deploy-mode", "client", "--py-files", at["code"]]
-    arguments += [at["entry_script"], "--config", f"{HOME}/dl.cfg"]
+    arguments += [at["entry_script"], *job, *_CONFIGURATION]
     return {
         "Name": own.name,
         "ActionOnFailure": "CANCEL_AND_WAIT" if keep_alive else "TERMINATE_CLUSTER",
         "HadoopJarStep": {"Jar": "command-runner.jar", "Args": arguments},
     }
+
+
+def check_same_job(cluster_id: str, going: Step, job: tuple[str, ...]) -> None:
+    """Raise ConfigError if `job` asks for something else than the running step was started with."""
+    words = going.arguments
+    script = next((at for at, word in enumerate(words) if word.endswith("/etl.py")), len(words))
+    if job and words[script + 1 : -len(_CONFIGURATION)] != job:
+        raise ConfigError(
+            f"Cluster {cluster_id} is at its step {going.id}, which was not started with: "
+            f"{' '.join(job)}. Wait for it (deploy.py up) or end it (deploy.py down) first."
+        )
 
 
 def _addresses(own: Deployment, files: list[Upload]) -> dict[str, str]:

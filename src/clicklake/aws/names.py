@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,22 +83,41 @@ def deployment(config: Config, account: str, partition: str, region: str) -> Dep
     output = _output_bucket(config) or f"{name}-lake-{own}"
     output_data = config.datalake.output_data
     local_input = _local_input(config)
-    copied_to = Place(output, "input")
-    input_data = copied_to.uri(scheme="s3a") if local_input else config.datalake.input_data
-    lake = Place.of(output_data) if _on_s3(output_data) else Place(output, "lake")
+    input_data = config.datalake.input_data
+    if local_input:
+        input_data = _copied_to(output, name, local_input).uri(scheme="s3a")
+    # The default bucket is of this NAME alone; others may write to a bucket that was chosen.
+    below = f"/{name}" if _output_bucket(config) else ""
+    lake = Place.of(output_data) if _on_s3(output_data) else Place(output, f"lake{below}")
+    code = Place(config.s3.code_bucket or f"{name}-code-{own}", name)
+    _check_one_bucket(name, code.bucket, output)
     return Deployment(
         name=name,
         account=account,
         partition=partition,
         region=region,
-        code=Place(config.s3.code_bucket or f"{name}-code-{own}", name),
+        code=code,
         lake=lake,
-        logs=Place(output, "logs"),
+        logs=Place(output, f"logs{below}"),
         input_data=input_data,
         inputs=_inputs(config, input_data),
         local_input=local_input,
         exports=_exports(config, lake),
     )
+
+
+def _copied_to(bucket: str, name: str, folder: Path) -> Place:
+    """Where the files of a folder of this machine go: no other folder's files lie there."""
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    return Place(bucket, f"input/{name}/{digest}")
+
+
+def _check_one_bucket(name: str, code: str, output: str) -> None:
+    if code == output and name in ("input", "lake", "logs"):
+        raise ConfigError(
+            f"dl.cfg: [CLUSTER] NAME is {name}, which is a folder of bucket {output}; set another "
+            "NAME, or another CODE_BUCKET in [S3]."
+        )
 
 
 def _on_s3(address: str) -> bool:

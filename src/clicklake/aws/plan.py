@@ -130,15 +130,17 @@ def _has_objects(aws: Aws, place: Place) -> bool:
 
 
 def input_changes(aws: Aws, own: Deployment, *, bucket_is_there: bool) -> list[Change]:
-    """The files of a local INPUT_DATA that have to be copied to S3, and those that are there.
+    """What makes the copy on S3 equal to a local INPUT_DATA: files to copy, and to delete.
 
-    Raises ConfigError if they are more than should go up from a laptop.
+    Raises ConfigError if there are no files, or more than should go up from a laptop.
     """
     if own.local_input is None:
         return []
     files = _visible_files(own.local_input)
     size = sum(path.stat().st_size for path in files.values())
     place = Place.of(own.input_data)
+    if not files:
+        raise ConfigError(f"dl.cfg: there are no raw logs; looked at {own.local_input}.")
     if size > MOST_LOCAL_INPUT:
         raise ConfigError(
             f"dl.cfg: [DATALAKE] INPUT_DATA is a folder of this machine with {size / 1e9:.1f} GB, "
@@ -154,9 +156,16 @@ def input_changes(aws: Aws, own: Deployment, *, bucket_is_there: bool) -> list[C
     found = []
     for key, path in files.items():
         wanted = input_file(own, path, key)
-        same = there.get(wanted.create.request["Key"]) == _md5(path)
+        same = there.pop(wanted.create.request["Key"], None) == _md5(path)
         found.append(compare(own, wanted, Seen() if same else None))
-    return found
+    return found + [_no_longer_input(own, place.bucket, key) for key in there]
+
+
+def _no_longer_input(own: Deployment, bucket: str, key: str) -> Change:
+    request = {"Bucket": bucket, "Key": key, "ExpectedBucketOwner": own.account}
+    note = f"it is not in {own.local_input}"
+    delete = Call("s3", "delete_object", request)
+    return Change("delete", "input file", f"s3://{bucket}/{key}", note, calls=(delete,))
 
 
 def _visible_files(folder: Path) -> dict[str, Path]:

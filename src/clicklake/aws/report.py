@@ -123,12 +123,18 @@ def metrics(aws: Aws, own: Deployment, since: datetime | None = None) -> dict[st
     return found
 
 
-def success(own: Deployment, outcome: Outcome, found: dict[str, Any] | None) -> str:
+def success(
+    own: Deployment, outcome: Outcome, found: dict[str, Any] | None, job: tuple[str, ...] = ()
+) -> str:
     """What the job did, by its own books, and how to look at the result."""
     lines = [f"The job is done: step {outcome.step.id} COMPLETED."]
-    if found is None:
+    if job:
+        lines.append(
+            f"Its arguments: {' '.join(job)}. What it said, in some minutes: deploy.py logs"
+        )
+    elif found is None:
         lines.append("It published nothing: no new input, or no lake to be found.")
-    else:
+    if found is not None:
         lines += ["", *_table("source", found.get("books", {}))]
         lines += ["", *_table("table", found.get("tables", {}))]
     lines += ["", f"The lake: {own.lake.uri()}. How to query it: docs/deploy.md"]

@@ -40,7 +40,8 @@ def without_many_files(changes: list[Change]) -> list[Change]:
     shown = [change for change in changes if change.kind != "input file"]
     for action in dict.fromkeys(change.action for change in files):
         count = sum(change.action == action for change in files)
-        shown.append(Change(action, "input files", f"{count} of INPUT_DATA"))
+        which = "that INPUT_DATA no longer has" if action == "delete" else "of INPUT_DATA"
+        shown.append(Change(action, "input files", f"{count} {which}"))
     return shown
 
 

@@ -24,7 +24,7 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str]) -> int:
     """Run `etl.py` and return its exit code."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     reporter = progress.Reporter()
     try:
         return int(given.action(given, reporter))
@@ -75,7 +75,8 @@ def _tell(error: object, reporter: progress.Reporter) -> None:
     reporter.console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The arguments of `etl.py`."""
     parser = argparse.ArgumentParser(
         prog="etl.py", description="Bring the lake up to date with its raw logs."
     )
