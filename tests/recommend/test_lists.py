@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from clicklake.recommend import factors
+from clicklake.recommend import factors, kernels
 from clicklake.recommend.als import fit_als
 from clicklake.recommend.factors import FactorScores, Ranked
 from clicklake.recommend.lists import reasons, top_lists
@@ -168,13 +168,55 @@ def test_the_best_are_those_of_a_full_sort(seed, k, pages):
     rng = np.random.default_rng(seed)
     values = rng.integers(-3, 9, size=(3, pages)).astype(np.float32) / 8
     seen = csr_matrix((rng.random((3, pages)) < 0.2).astype(np.float32))
-    allowed = np.where(seen.toarray() > 0, 0, values)
-    for scores in (values, csr_matrix(values)):
-        found, _ = best(ExactScores(scores.copy()), seen, k)
-        for row in range(3):
-            order = sorted(range(pages), key=lambda page, row=row: (-allowed[row, page], page))
-            expected = [page for page in order if allowed[row, page] > 0][:k]
-            assert [page for page in found[row] if page >= 0] == expected
+    found, _ = best(ExactScores(values.copy()), seen, k)
+    assert_best_of(np.where(seen.toarray() > 0, 0, values), found, k)
+
+
+def assert_best_of(allowed: np.ndarray, found: np.ndarray, k: int) -> None:
+    """`found` are the `k` best pages of each row of `allowed`, where seen pages score 0."""
+    for row in range(len(allowed)):
+        order = sorted(range(len(allowed[0])), key=lambda page: (-allowed[row, page], page))
+        expected = [page for page in order if allowed[row, page] > 0][:k]
+        assert [page for page in found[row] if page >= 0] == expected
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 20]), st.sampled_from([5, 300]))
+def test_the_best_by_similar_pages_are_those_of_a_full_sort(seed, k, pages):
+    """Some sums cancel out, and some users have no history."""
+    rng = np.random.default_rng(seed)
+    is_similar = rng.random((pages, pages)) < 0.2
+    similar = (is_similar * rng.integers(-3, 9, (pages, pages)) / 8).astype(np.float32)
+    seen = (rng.random((6, pages)) < 0.2) * rng.integers(1, 4, (6, pages))
+    seen[4] = 0
+    histories = csr_matrix(seen.astype(np.float32))
+    allowed = np.where(seen > 0, 0, seen @ similar.astype(float))
+    for form in (similar, csr_matrix(similar)):
+        found, scores = best(ItemToItem("any", form).score(histories), histories, k)
+        assert_best_of(allowed, found, k)
+        rows, places = np.nonzero(found >= 0)
+        expected = allowed[rows, found[rows, places]]
+        assert scores[rows, places] == pytest.approx(expected, rel=1e-5)
+        part = ItemToItem("any", form).score(histories).at(rows, found[rows, places])
+        assert part == pytest.approx(expected)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 4]))
+def test_a_list_is_filled_with_the_lowest_free_numbers(seed, k):
+    rng = np.random.default_rng(seed)
+    seen = csr_matrix((rng.random((5, 7)) < 0.5).astype(np.float32))
+    lists = np.full((5, k), -1, dtype=np.int32)
+    for row in range(4):
+        free = np.setdiff1d(np.arange(7), seen[row].indices)
+        lists[row, : row % k] = np.resize(rng.permutation(free), max(row % k, 1))[: row % k]
+    started = lists.copy()
+    kernels.fill(lists, seen.indptr, seen.indices, 7)
+    for row in range(5):
+        kept = [page for page in started[row] if page >= 0]
+        rest = [p for p in range(7) if p not in seen[row].indices and p not in kept]
+        expected = [*kept, *rest][:k]
+        assert [page for page in lists[row] if page >= 0] == expected
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 20]), st.sampled_from([5, 700]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from clicklake.recommend.scores import LEAST, peaks, tolerant
+from clicklake.recommend.scores import LEAST, Near, peaks, tolerant
 
 # Scores that are held at once: they stay in a core's cache.
 _TILE = 500_000
@@ -54,7 +54,7 @@ class FactorScores:
         bound = _norms(self.users) * self.ranked.norms[0]
         return 2 * self.users.shape[1] * 2.0**-24 * bound
 
-    def near_best(self, seen: csr_matrix, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def near_best(self, seen: csr_matrix, k: int) -> Near:
         """By tiles of users and pages, the pages with the greatest norms first.
 
         A score is at most the product of the norms, so that most users are done early.
@@ -78,7 +78,8 @@ class FactorScores:
             found.append((rows[at], ranked.numbers[start + rank], values[at, rank]))
         rows, pages, values = (np.concatenate(part) for part in zip(*found, strict=True))
         near = values >= tolerant(best[:, 0], slack)[rows]
-        return rows[near], pages[near]
+        rows, pages = rows[near], pages[near]
+        return rows, pages, self.at(rows, pages)
 
     def at(self, rows: np.ndarray, pages: np.ndarray) -> np.ndarray:
         return (self.users[rows].astype(np.float64) * self.pages[pages]).sum(axis=1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from clicklake.recommend import kernels
 from clicklake.recommend.models import Model
 from clicklake.recommend.scores import best
 
@@ -34,7 +35,7 @@ def top_lists(model: Model, histories: csr_matrix, k: int) -> Lists:
     pages = np.concatenate([pages for pages, _ in parts])
     scores = np.nan_to_num(np.concatenate([scores for _, scores in parts]))
     from_model = pages >= 0
-    _fill(pages, histories)
+    kernels.fill(pages, histories.indptr, histories.indices, histories.shape[1])
     return Lists(pages, scores, from_model)
 
 
@@ -42,20 +43,6 @@ def _blocks(model: Model, histories: csr_matrix) -> Iterator[csr_matrix]:
     size = model.block(histories.shape[1])
     for start in range(0, max(histories.shape[0], 1), size):
         yield histories[start : start + size]
-
-
-def _fill(pages: np.ndarray, histories: csr_matrix) -> None:
-    """Put the most popular pages that are neither seen nor listed into the empty places."""
-    n_pages, k = histories.shape[1], pages.shape[1]
-    for row in np.flatnonzero((pages < 0).any(axis=1)):
-        seen = histories.indices[histories.indptr[row] : histories.indptr[row + 1]]
-        listed = pages[row][pages[row] >= 0]
-        popular = np.arange(min(n_pages, len(seen) + k))
-        taken = np.concatenate([seen, listed])
-        is_free = np.ones(len(popular), dtype=bool)
-        is_free[taken[taken < len(popular)]] = False
-        free = popular[is_free][: k - len(listed)]
-        pages[row, len(listed) : len(listed) + len(free)] = free
 
 
 def reasons(model: Model, histories: csr_matrix, lists: Lists) -> np.ndarray:

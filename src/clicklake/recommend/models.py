@@ -5,19 +5,28 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 from scipy.linalg import lapack
-from scipy.sparse import csr_matrix, diags, vstack
+from scipy.sparse import csr_matrix, diags
 
-from clicklake.recommend.scores import ExactScores, Scores, SumOfScores, entries
+from clicklake.recommend import kernels
+from clicklake.recommend.scores import (
+    PopularScores,
+    Scores,
+    SimilarScores,
+    SumOfScores,
+    entries,
+    parts,
+)
 
 # Scores that are held at once, in a block of users.
 _BLOCK = 16_000_000
-# Rows of the co-view matrix that are made at a time; bounds its memory.
-_ENTRIES = 20_000_000
+# Pairs of pages within users that are counted at a time by one thread.
+_CO_VIEWS = 20_000_000
 
 
 class Model(Protocol):
@@ -54,7 +63,7 @@ class Popularity(_ByScores):
     name: str = "popular"
 
     def score(self, histories: csr_matrix) -> Scores:
-        return ExactScores(np.tile(self.share, (histories.shape[0], 1)))
+        return PopularScores(self.share, histories.shape[0])
 
     def contribution(self, weights: np.ndarray, seen: np.ndarray, pages: np.ndarray) -> np.ndarray:
         return np.zeros(len(weights))
@@ -68,7 +77,12 @@ class ItemToItem(_ByScores):
     similar: csr_matrix | np.ndarray
 
     def score(self, histories: csr_matrix) -> Scores:
-        return ExactScores(histories @ self.similar)
+        return SimilarScores(histories, self.similar, self._greatest)
+
+    @cached_property
+    def _greatest(self) -> float:
+        values = self.similar if isinstance(self.similar, np.ndarray) else self.similar.data
+        return float(np.abs(values).max(initial=0))
 
     def contribution(self, weights: np.ndarray, seen: np.ndarray, pages: np.ndarray) -> np.ndarray:
         return weights * entries(self.similar, seen, pages)
@@ -123,40 +137,25 @@ def fit_rp3beta(
     """
     users = np.maximum(np.diff(weights.indptr), 1)
     pages = np.maximum(np.bincount(weights.indices, minlength=weights.shape[1]), 1)
-    right = (diags(users**-gamma) @ weights @ diags(pages**-beta)).tocsr().astype(np.float32)
-    left = (diags(pages**-alpha) @ weights.T).tocsr().astype(np.float32)
+    by_user = (diags(users**-gamma) @ weights @ diags(pages**-beta)).tocsr().astype(np.float32)
+    by_page = (diags(pages**-alpha) @ weights.T).tocsr().astype(np.float32)
+    left, right = parts(by_page), parts(by_user)
 
-    def step(rows: slice) -> csr_matrix:
-        return _strongest(left[rows] @ right, rows.start, neighbours)
+    def step(rows: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return kernels.neighbours(*left, *right, *rows, neighbours)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        blocks = list(pool.map(step, _row_blocks(left, np.diff(right.indptr))))
-    similar = vstack(blocks, format="csr", dtype=np.float32)
-    similar.sort_indices()
-    return ItemToItem("rp3beta", similar)
+        counts, columns, data = zip(
+            *pool.map(step, _page_blocks(by_page, np.diff(by_user.indptr))), strict=True
+        )
+    bounds = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+    similar = (np.concatenate(data), np.concatenate(columns), bounds)
+    return ItemToItem("rp3beta", csr_matrix(similar, shape=by_page.shape[:1] * 2))
 
 
-def _row_blocks(left: csr_matrix, lengths: np.ndarray) -> list[slice]:
-    """Blocks of rows whose products with rows of `lengths` entries have bounded size."""
-    work = np.concatenate([[0], np.cumsum(lengths[left.indices])])[left.indptr]
-    steps = np.arange(_ENTRIES, work[-1], _ENTRIES)
-    cuts = np.unique(np.concatenate([[0], np.searchsorted(work, steps), [left.shape[0]]]))
-    return [slice(int(a), int(b)) for a, b in pairwise(cuts)]
-
-
-def _strongest(block: csr_matrix, first: int, k: int) -> csr_matrix:
-    """The `k` greatest entries of each row, without the page itself (row + `first`)."""
-    columns, data = [], []
-    for row in range(block.shape[0]):
-        here = slice(block.indptr[row], block.indptr[row + 1])
-        own, values = block.indices[here], block.data[here]
-        other = own != row + first
-        own, values = own[other], values[other]
-        if len(values) > k:
-            # The order of a product's columns is fixed, so that ties break alike every time.
-            kept = np.argpartition(values, len(values) - k)[-k:]
-            own, values = own[kept], values[kept]
-        columns.append(own)
-        data.append(values)
-    bounds = np.concatenate([[0], np.cumsum([len(own) for own in columns])])
-    return csr_matrix((np.concatenate(data), np.concatenate(columns), bounds), shape=block.shape)
+def _page_blocks(by_page: csr_matrix, lengths: np.ndarray) -> list[tuple[int, int]]:
+    """Blocks of pages that take about equally long; `lengths`: pages of each user."""
+    work = np.concatenate([[0], np.cumsum(lengths[by_page.indices])])[by_page.indptr]
+    steps = np.arange(_CO_VIEWS, work[-1], _CO_VIEWS)
+    cuts = np.unique(np.concatenate([[0], np.searchsorted(work, steps), [by_page.shape[0]]]))
+    return [(int(a), int(b)) for a, b in pairwise(cuts)]

@@ -10,19 +10,25 @@ from typing import Protocol
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from clicklake.recommend import kernels
+
+Near = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, pages, scores
+
 # Scores are compared and published with this many significant digits, so that the last bits
 # of floating-point arithmetic decide nothing.
 _DIGITS = 6
+_TOLERANCE = 10.0 ** (1 - _DIGITS)
 # Scores below it are none.
-LEAST = np.finfo(np.float32).tiny
+LEAST = float(np.finfo(np.float32).tiny)
 _GROUP = 64  # columns whose greatest value is looked at first
 
 
 class Scores(Protocol):
     """`values`: users by pages, dense or sparse, right within `slack` for each user.
 
-    `near_best(seen, k)`: row and page of everything unseen that could be among a row's `k` best.
-    `at(rows, pages)` gives single scores that do not depend on who shares the block.
+    `near_best(seen, k)`: row, page and score of everything unseen that could be among a row's
+    `k` best. `at(rows, pages)` gives single scores. These scores, unlike `values`, do not depend
+    on who shares the block.
     """
 
     @property
@@ -31,26 +37,89 @@ class Scores(Protocol):
     @property
     def slack(self) -> np.ndarray: ...
 
-    def near_best(self, seen: csr_matrix, k: int) -> tuple[np.ndarray, np.ndarray]: ...
+    def near_best(self, seen: csr_matrix, k: int) -> Near: ...
 
     def at(self, rows: np.ndarray, pages: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
 class ExactScores:
-    """Scores that are the same in every block already."""
+    """Scores that are given, and the same in every block already."""
 
-    values: np.ndarray | csr_matrix
+    values: np.ndarray
 
     @property
     def slack(self) -> np.ndarray:
         return np.zeros(self.values.shape[0])
 
-    def near_best(self, seen: csr_matrix, k: int) -> tuple[np.ndarray, np.ndarray]:
-        return _near_best(self.values, self.slack, seen, k)
+    def near_best(self, seen: csr_matrix, k: int) -> Near:
+        rows, pages = _near_best(self.values, self.slack, seen, k)
+        return rows, pages, self.at(rows, pages)
 
     def at(self, rows: np.ndarray, pages: np.ndarray) -> np.ndarray:
-        return entries(self.values, rows, pages).astype(np.float64)
+        return self.values[rows, pages].astype(np.float64)
+
+
+@dataclass(frozen=True)
+class PopularScores:
+    """The same for every user: `share` of each page."""
+
+    share: np.ndarray
+    users: int
+
+    @property
+    def values(self) -> np.ndarray:
+        return np.tile(self.share, (self.users, 1))
+
+    @property
+    def slack(self) -> np.ndarray:
+        return np.zeros(self.users)
+
+    def near_best(self, seen: csr_matrix, k: int) -> Near:
+        order = np.argsort(-self.share, kind="stable")
+        place = np.argsort(order)
+        lists = np.full((self.users, k), -1, dtype=np.int32)
+        kernels.fill(lists, seen.indptr, place[seen.indices], len(order))
+        rows, places = np.nonzero(lists >= 0)
+        pages = order[lists[rows, places]]
+        return rows, pages, self.at(rows, pages)
+
+    def at(self, rows: np.ndarray, pages: np.ndarray) -> np.ndarray:
+        return self.share[pages].astype(np.float64)
+
+
+@dataclass(frozen=True)
+class SimilarScores:
+    """What each user's pages say of other pages: products of `histories` and `similar`.
+
+    `near_best` takes the histories for what was seen.
+    """
+
+    histories: csr_matrix
+    similar: csr_matrix | np.ndarray
+    greatest: float  # of `similar`, by amount
+
+    @property
+    def values(self) -> np.ndarray | csr_matrix:
+        return self.histories @ self.similar
+
+    @property
+    def slack(self) -> np.ndarray:
+        # float32 rounds a sum of n terms by at most n * 2**-24 of their amounts.
+        weight = np.asarray(self.histories.sum(axis=1)).ravel() * self.greatest
+        return np.diff(self.histories.indptr) * 2.0**-24 * weight
+
+    def near_best(self, seen: csr_matrix, k: int) -> Near:
+        history = (seen.indptr, seen.indices, self.histories.data)
+        if isinstance(self.similar, np.ndarray):
+            return kernels.near_best_dense(*history, self.similar, k, _TOLERANCE, LEAST)
+        return kernels.near_best(*history, *parts(self.similar), k, _TOLERANCE, LEAST)
+
+    def at(self, rows: np.ndarray, pages: np.ndarray) -> np.ndarray:
+        own = self.histories
+        if isinstance(self.similar, np.ndarray):
+            return kernels.score_at_dense(*parts(own), self.similar, rows, pages)
+        return kernels.score_at(*parts(own), *parts(self.similar), rows, pages)
 
 
 @dataclass(frozen=True)
@@ -68,18 +137,24 @@ class SumOfScores:
     def slack(self) -> np.ndarray:
         return np.sum([factor * scores.slack for factor, scores in self.parts], axis=0)
 
-    def near_best(self, seen: csr_matrix, k: int) -> tuple[np.ndarray, np.ndarray]:
-        return _near_best(self.values, self.slack, seen, k)
+    def near_best(self, seen: csr_matrix, k: int) -> Near:
+        rows, pages = _near_best(np.asarray(self.values), self.slack, seen, k)
+        return rows, pages, self.at(rows, pages)
 
     def at(self, rows: np.ndarray, pages: np.ndarray) -> np.ndarray:
         return np.sum([factor * scores.at(rows, pages) for factor, scores in self.parts], axis=0)
 
 
 def entries(matrix: np.ndarray | csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """matrix[rows, columns] as a flat array, dense or sparse, also of no entries."""
+    """matrix[rows, columns] as a flat array; a sparse matrix has its columns in order."""
     if isinstance(matrix, np.ndarray):
         return matrix[rows, columns]
-    return np.asarray(matrix[rows, columns]).ravel() if len(rows) else np.zeros(0, matrix.dtype)
+    return kernels.look_up(*parts(matrix), rows, columns)
+
+
+def parts(matrix: csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a sparse matrix is made of, for `kernels`."""
+    return matrix.indptr, matrix.indices, matrix.data
 
 
 def best(scores: Scores, seen: csr_matrix, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -88,21 +163,14 @@ def best(scores: Scores, seen: csr_matrix, k: int) -> tuple[np.ndarray, np.ndarr
     Only positive scores count. Equal scores go to the lower page number, which is the more
     popular page. Places without a page hold -1 and NaN.
     """
-    rows, pages = scores.near_best(seen, k)
-    exact = _rounded(scores.at(rows, pages))
+    rows, pages, exact = scores.near_best(seen, k)
+    exact = _rounded(exact)
     rows, pages, exact = (part[exact > 0] for part in (rows, pages, exact))
     order = np.lexsort((pages, -exact, rows))
     return _first_places(rows[order], pages[order], exact[order], seen.shape[0], k)
 
 
 def _near_best(
-    values: np.ndarray | csr_matrix, slack: np.ndarray, seen: csr_matrix, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    find = _near_best_dense if isinstance(values, np.ndarray) else _near_best_sparse
-    return find(values, slack, seen, k)
-
-
-def _near_best_dense(
     values: np.ndarray, slack: np.ndarray, seen: csr_matrix, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     values[np.repeat(np.arange(len(values)), np.diff(seen.indptr)), seen.indices] = -np.inf
@@ -129,31 +197,9 @@ def peaks(values: np.ndarray, width: int) -> np.ndarray:
     return highest
 
 
-def _near_best_sparse(
-    values: csr_matrix, slack: np.ndarray, seen: csr_matrix, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    rows, pages = [], []
-    is_seen = np.zeros(values.shape[1], dtype=bool)
-    bounds, seen_bounds = values.indptr, seen.indptr
-    for row in range(values.shape[0]):
-        columns = values.indices[bounds[row] : bounds[row + 1]]
-        data = values.data[bounds[row] : bounds[row + 1]]
-        own = seen.indices[seen_bounds[row] : seen_bounds[row + 1]]
-        is_seen[own] = True
-        unseen = ~is_seen[columns]
-        is_seen[own] = False
-        columns, data = columns[unseen], data[unseen]
-        if len(data) > k:
-            least = np.partition(data, len(data) - k)[len(data) - k]
-            columns = columns[data >= tolerant(least, slack[row])]
-        rows.append(np.full(len(columns), row))
-        pages.append(columns)
-    return np.concatenate(rows), np.concatenate(pages)
-
-
 def tolerant(least: np.ndarray, slack: np.ndarray) -> np.ndarray:
     """A bound below everything that rounding could lift to `least`."""
-    return least - 2 * slack - np.abs(least) * 10.0 ** (1 - _DIGITS)
+    return least - 2 * slack - np.abs(least) * _TOLERANCE
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
