@@ -27,10 +27,11 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from clicklake.config import Recommend
-from clicklake.recommend.choice import METRIC, POPULAR, Choice, choose, weighting
-from clicklake.recommend.families import FAMILIES, Spec, fit
+from clicklake.recommend.choice import Choice, choose
+from clicklake.recommend.families import FAMILIES, POPULAR, Spec, fit
 from clicklake.recommend.lists import Lists, top_lists
 from clicklake.recommend.quality import LENGTHS, Quality, compare, measure
+from clicklake.recommend.tuning import METRIC, weighting
 
 SHOWN = ("hit_rate@3", "ndcg@3", "recall@20", "ndcg@20")
 IMPLICIT_GRID = [(r, a) for r in (0.01, 10.0, 100.0) for a in (1.0, 4.0, 20.0)]
@@ -120,13 +121,15 @@ def _leaders(choice: Choice) -> list[Spec]:
 
 
 def _judged(data: Split, spec: Spec, choice: Choice, settings: Recommend) -> Row:
-    weights = data.train.weights(weighting(spec.weights, settings, data.train))
+    weigh = weighting(spec, settings, data.train)
     cpu = time.process_time()
-    model, fitted = _timed(lambda: fit(spec, weights))
-    _, scored = _timed(lambda: _score_all(lambda block: top_lists(model, block, 3), weights))
+    model, fitted = _timed(lambda: fit(spec, data.train.weights(weigh)))
+    histories = data.train.histories(weigh)
+    _, scored = _timed(lambda: _score_all(lambda block: top_lists(model, block, 3), histories))
     cpu = time.process_time() - cpu
-    quality = measure(model, weights, data.hidden)
+    quality = measure(model, histories, data.hidden)
     note = ", ".join(f"{name} {value:g}" for name, value in spec.params.items())
+    note += f", decay {spec.decay:g}" if spec.decay != 1 else ""
     if spec == choice.spec:
         note = f"chosen; {note}"
     return Row(spec.model, quality, fitted, scored, cpu, note)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -16,13 +16,15 @@ class Weighting:
 
     `kind`: `binary` (1) or `log` (log2(1 + views), which is 1 for one view).
     `cap`: views beyond it do not count. `half_life_days`: the weight halves with each such
-    span before `now` (microseconds); 0 leaves time out.
+    span before `now` (microseconds); 0 leaves time out. `decay`: in a history that is scored, a
+    page counts so much less for each page that was viewed after it.
     """
 
     kind: str = "binary"
     cap: int = 20
     half_life_days: int = 0
     now: int = 0
+    decay: float = 1.0
     # A page of long ago still was viewed: its weight never reaches zero.
     least: float = 1e-3
 
@@ -39,6 +41,31 @@ class Weighting:
             age = np.maximum(self.now - times, 0) / self.half_life
             weights = np.maximum(weights * 0.5**age, self.least)
         return weights.astype(np.float32)
+
+    def of_histories(
+        self, views: np.ndarray, times: np.ndarray | None, bounds: np.ndarray
+    ) -> np.ndarray:
+        """The weights with `decay`; `bounds`: where each user's history begins and ends."""
+        weights = self(views, times)
+        if self.decay == 1 or times is None:
+            return weights
+        later = np.power(self.decay, places(times, bounds))
+        return np.maximum(weights * later, self.least).astype(np.float32)
+
+
+def places(times: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """For each view, how many of its user's views are later."""
+    rows = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+    latest_first = np.lexsort((-times, rows))
+    ordered = times[latest_first]
+    at = np.arange(len(times))
+    # The first of equal times stands for them all.
+    is_first = np.ones(len(times), dtype=bool)
+    is_first[1:] = (ordered[1:] != ordered[:-1]) | (rows[1:] != rows[:-1])
+    first = np.maximum.accumulate(np.where(is_first, at, 0))
+    found = np.empty(len(times), dtype=np.int64)
+    found[latest_first] = first - bounds[:-1][rows]
+    return found
 
 
 @dataclass(frozen=True)
@@ -65,13 +92,24 @@ class Interactions:
     ) -> Interactions:
         """From one entry for each user and page, in any order."""
         ids, rows = np.unique(users, return_inverse=True)
-        order = np.argsort(rows.astype(np.int64) * n_pages + pages)
-        bounds = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(ids)))])
+        return replace(cls.of_rows(rows, pages, views, times, (len(ids), n_pages)), users=ids)
+
+    @classmethod
+    def of_rows(
+        cls,
+        rows: np.ndarray,
+        pages: np.ndarray,
+        views: np.ndarray,
+        times: np.ndarray | None,
+        shape: tuple[int, int],
+    ) -> Interactions:
+        """Of users who are known by their rows; each row is in the order of the pages."""
+        order = np.argsort(rows.astype(np.int64) * shape[1] + pages)
+        bounds = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))])
         matrix = csr_matrix(
-            (views[order].astype(np.float32), pages[order].astype(np.int32), bounds),
-            shape=(len(ids), n_pages),
+            (views[order].astype(np.float32), pages[order].astype(np.int32), bounds), shape=shape
         )
-        return cls(ids, matrix, None if times is None else times[order])
+        return cls(np.arange(shape[0]), matrix, None if times is None else times[order])
 
     @property
     def rows(self) -> np.ndarray:
@@ -90,6 +128,11 @@ class Interactions:
 
     def weights(self, weighting: Weighting) -> csr_matrix:
         data = weighting(self.views.data, self.times)
+        return csr_matrix((data, self.views.indices, self.views.indptr), shape=self.views.shape)
+
+    def histories(self, weighting: Weighting) -> csr_matrix:
+        """The weights as histories that are scored have them."""
+        data = weighting.of_histories(self.views.data, self.times, self.views.indptr)
         return csr_matrix((data, self.views.indices, self.views.indptr), shape=self.views.shape)
 
     def without(self, entries: np.ndarray) -> Interactions:

@@ -17,21 +17,14 @@ from threadpoolctl import threadpool_limits
 from clicklake.config import Recommend
 from clicklake.recommend import views
 from clicklake.recommend.bundle import Bundle
-from clicklake.recommend.choice import (
-    METRIC,
-    Choice,
-    above_popularity,
-    choose,
-    hide,
-    memory,
-    weighting,
-)
+from clicklake.recommend.choice import Choice, above_popularity, choose, memory
 from clicklake.recommend.families import fit
 from clicklake.recommend.interactions import Interactions
 from clicklake.recommend.models import Model
 from clicklake.recommend.quality import Quality, measure
 from clicklake.recommend.scoring import SCHEMA, score_all
 from clicklake.recommend.spark_als import fit_spark_als
+from clicklake.recommend.tuning import METRIC, hide, weighting
 
 # Pages of few users are left out only where at least so many others remain.
 _SMALL_CATALOGUE = 1000
@@ -74,7 +67,7 @@ def recommend(
     choice = choose(data, settings, previous_choice)
     chosen = time.perf_counter()
     model, choice = _fit(spark, pairs, choice, data, catalogue, settings)
-    weights = weighting(choice.spec.weights, settings, data)
+    weights = weighting(choice.spec, settings, data)
     fitted = time.perf_counter()
     bundle = Bundle(model, weights, catalogue.keys, catalogue.numbers, catalogue.urls)
     table = score_all(spark, views.histories(users, pairs), bundle, scratch)
@@ -157,7 +150,7 @@ def _fit(
 
     Spark's ALS never sees the users by whom models are judged, so that it can be judged as well.
     """
-    weigh = weighting(choice.spec.weights, settings, data)
+    weigh = weighting(choice.spec, settings, data)
     is_too_large = catalogue.pairs > settings.max_fit_pairs
     if choice.spec.model != "als" or not is_too_large or not hasattr(spark, "sparkContext"):
         return fit(choice.spec, data.weights(weigh)), choice
@@ -171,7 +164,7 @@ def _fit(
         mean=data.views.nnz / len(data.users),
         params=choice.spec.params,
     )
-    quality = measure(model, left.weights(weigh), hidden)
+    quality = measure(model, left.histories(weigh), hidden)
     final = above_popularity(replace(choice, chosen=quality, fitted_by="spark"))
     return (model if final.spec == choice.spec else fit(final.spec, data.weights(weigh))), final
 

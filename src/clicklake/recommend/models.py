@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import pairwise
+from operator import add
 from typing import Protocol
 
 import numpy as np
@@ -101,6 +102,15 @@ class Blend(_ByScores):
     def contribution(self, weights: np.ndarray, seen: np.ndarray, pages: np.ndarray) -> np.ndarray:
         parts = [factor * m.contribution(weights, seen, pages) for factor, m in self.parts]
         return np.sum(parts, axis=0)
+
+
+def blend(parts: list[tuple[float, Model]]) -> Model:
+    """A weighted sum of models; of two that know what a page says of others one such model."""
+    matrices = [(factor, model.similar) for factor, model in parts if isinstance(model, ItemToItem)]
+    if len(matrices) < len(parts):
+        return Blend(tuple(parts))
+    total = reduce(add, (np.float32(factor) * similar for factor, similar in matrices))
+    return ItemToItem(Blend.name, np.asarray(total, dtype=np.float32))
 
 
 def fit_popularity(weights: csr_matrix) -> Popularity:

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 
 from clicklake.recommend.lists import Lists, top_lists
 from clicklake.recommend.models import Model
+from clicklake.recommend.scores import entries
 
 LENGTHS = (3, 10, 20)
 
@@ -54,19 +55,21 @@ class Quality:
         }
 
 
-def measure(model: Model, histories: csr_matrix, hidden: csr_matrix) -> Quality:
-    """Compare the lists that `model` makes with the hidden pages.
+def measure(
+    model: Model, histories: csr_matrix, hidden: csr_matrix, places: int = max(LENGTHS)
+) -> Quality:
+    """Compare the lists of `places` that `model` makes with the hidden pages.
 
     `histories` holds the weights of the pages that are left, `hidden` the hidden ones, one
     row for each user in both. Users without hidden pages are left out.
     """
     users = np.flatnonzero(np.diff(hidden.indptr))
-    lists = top_lists(model, histories[users], max(LENGTHS))
+    lists = top_lists(model, histories[users], places)
     return compare(lists, hidden[users], histories)
 
 
 def compare(lists: Lists, hidden: csr_matrix, histories: csr_matrix) -> Quality:
-    """The quality of lists of 20, given the hidden pages of their users."""
+    """The quality of lists, up to their own length, given the hidden pages of their users."""
     n_users, n_pages = histories.shape
     support = np.bincount(histories.indices, minlength=n_pages)
     first = lists.pages[:, : LENGTHS[0]]
@@ -81,14 +84,17 @@ def compare(lists: Lists, hidden: csr_matrix, histories: csr_matrix) -> Quality:
 
 
 def _values(lists: Lists, hidden: csr_matrix) -> dict[str, np.ndarray]:
-    rows = np.arange(hidden.shape[0])[:, None]
-    hits = np.asarray(hidden[rows, np.maximum(lists.pages, 0)].todense()) > 0
-    hits &= lists.pages >= 0
+    listed = lists.pages.shape[1]
+    rows = np.repeat(np.arange(hidden.shape[0]), listed)
+    found = entries(hidden, rows, np.maximum(lists.pages, 0).ravel()).reshape(lists.pages.shape)
+    hits = (found > 0) & (lists.pages >= 0)
     count = np.diff(hidden.indptr)
-    gains = 1 / np.log2(np.arange(max(LENGTHS)) + 2)
+    gains = 1 / np.log2(np.arange(listed) + 2)
     ideal = np.cumsum(gains)
     values = {}
     for k in LENGTHS:
+        if k > listed:
+            break
         values[f"hit_rate@{k}"] = hits[:, :k].any(axis=1).astype(float)
         values[f"recall@{k}"] = hits[:, :k].sum(axis=1) / count
         values[f"ndcg@{k}"] = hits[:, :k] @ gains[:k] / ideal[np.minimum(count, k) - 1]

@@ -101,13 +101,17 @@ class SimilarScores:
 
     @property
     def values(self) -> np.ndarray | csr_matrix:
-        return self.histories @ self.similar
+        is_dense = isinstance(self.similar, np.ndarray)
+        return (self.histories if is_dense else self.histories.astype(np.float64)) @ self.similar
 
     @property
     def slack(self) -> np.ndarray:
+        lengths = np.diff(self.histories.indptr)
+        if not isinstance(self.similar, np.ndarray):
+            return np.zeros(len(lengths))
         # float32 rounds a sum of n terms by at most n * 2**-24 of their amounts.
         weight = np.asarray(self.histories.sum(axis=1)).ravel() * self.greatest
-        return np.diff(self.histories.indptr) * 2.0**-24 * weight
+        return lengths * 2.0**-24 * weight
 
     def near_best(self, seen: csr_matrix, k: int) -> Near:
         history = (seen.indptr, seen.indices, self.histories.data)

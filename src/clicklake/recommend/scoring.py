@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from clicklake.engines.batches import owned
 from clicklake.recommend.bundle import Bundle, load
+from clicklake.recommend.interactions import Interactions
 from clicklake.recommend.lists import reasons, top_lists
 
 PLACES = 3
@@ -88,11 +89,8 @@ def _matrix(histories: pa.ListArray, bundle: Bundle) -> csr_matrix:
     rows = np.repeat(np.arange(len(histories)), lengths)
     place = np.minimum(np.searchsorted(bundle.keys, keys), len(bundle.keys) - 1)
     known = bundle.keys[place] == keys
-    data = bundle.weighting(views[known], times[known])
-    matrix = csr_matrix(
-        (data, (rows[known], bundle.numbers[place[known]])),
-        shape=(len(histories), len(bundle.urls)),
+    numbers = bundle.numbers[place[known]]
+    data = Interactions.of_rows(
+        rows[known], numbers, views[known], times[known], (len(histories), len(bundle.urls))
     )
-    # Each row in the same order, whatever order the engine collected it in.
-    matrix.sort_indices()
-    return matrix
+    return data.histories(bundle.weighting)
