@@ -59,7 +59,7 @@ def measured(
     users = views.select("user_id", "email").distinct()
     with tempfile.TemporaryDirectory() as scratch:
         began = time.perf_counter()
-        result = recommend(running.session, views, users, settings, None, Path(scratch))
+        result = recommend(running, views, users, settings, None, Path(scratch))
         fitted = time.perf_counter()
         path = f"{scratch}/page_recommendations"
         result.table.write.parquet(path)

@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from clicklake.recommend.als import Side, fit_als
-from clicklake.recommend.interactions import Interactions, Weighting
+from clicklake.recommend.interactions import Interactions, Weighting, places
 from clicklake.recommend.lists import Lists, top_lists
 from clicklake.recommend.models import fit_ease, fit_rp3beta
 from clicklake.recommend.quality import compare
@@ -175,3 +175,17 @@ def test_metrics_of_a_list_done_by_hand():
     assert quality.mean("ndcg@3") == pytest.approx((1 + 1 / np.log2(4)) / gains)
     assert quality.coverage == pytest.approx(3 / 50)
     assert quality.popularity == pytest.approx(1 / 3)
+
+
+def test_places_count_the_later_views_of_the_same_user():
+    times = np.array([5, 9, 9, 1, 7, 7])
+    assert places(times, np.array([0, 4, 4, 6])).tolist() == [2, 0, 0, 3, 0, 0]
+
+
+def test_a_page_counts_less_for_each_page_that_was_viewed_after_it():
+    data = interactions((7, 3, 1, 10), (7, 5, 3, 30), (7, 4, 1, 20), (9, 1, 1, 1))
+    weigh = Weighting("log", decay=0.5)
+    assert data.histories(weigh).data.tolist() == [0.25, 0.5, 2, 1]
+    assert data.weights(weigh).data.tolist() == [1, 1, 2, 1], "models are fitted without order"
+    timeless = Interactions(data.users, data.views)
+    assert timeless.histories(weigh).data.tolist() == [1, 1, 2, 1]

@@ -50,7 +50,7 @@ def run(engine, views: pa.Table, known: pa.Table, scratch: Path, partitions: int
         frame = frame.repartition(partitions)
     people = session.createDataFrame(known.to_pandas(), "user_id bigint, email string")
     chosen = Recommend(**{"tune_seconds": 1, **settings})
-    result = recommend(session, frame, people, chosen, None, scratch)
+    result = recommend(engine, frame, people, chosen, None, scratch)
     table = result.table.toArrow().combine_chunks()
     table = table.sort_by([(name, "ascending") for name in PAGE_RECOMMENDATIONS.key])
     json.dumps([result.report, result.choice])

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
 from clicklake.config import Recommend
+from clicklake.engines import Engine
 from clicklake.recommend import views
 from clicklake.recommend.bundle import Bundle
 from clicklake.recommend.choice import Choice, above_popularity, choose, memory
@@ -42,7 +43,7 @@ class Result:
 
 
 def recommend(
-    spark: SparkSession,
+    engine: Engine,
     user_page_views: DataFrame,
     users: DataFrame,
     settings: Recommend,
@@ -57,20 +58,20 @@ def recommend(
     """
     threadpool_limits(1)
     began = time.perf_counter()
-    pairs = _settled(spark, views.interactions(user_page_views), scratch)
+    pairs = engine.settled(views.interactions(user_page_views), scratch)
     catalogue = Catalogue.of(views.catalogue(user_page_views, pairs), settings.min_users)
     if not len(catalogue.urls):
         report = {"model": None, "warnings": ["There are no page views to recommend from."]}
-        return Result(spark.createDataFrame([], SCHEMA), report, {})
+        return Result(engine.session.createDataFrame([], SCHEMA), report, {})
     data = _collect(pairs, catalogue, settings)
     collected = time.perf_counter()
     choice = choose(data, settings, previous_choice)
     chosen = time.perf_counter()
-    model, choice = _fit(spark, pairs, choice, data, catalogue, settings)
+    model, choice = _fit(engine, pairs, choice, data, catalogue, settings)
     weights = weighting(choice.spec, settings, data)
     fitted = time.perf_counter()
     bundle = Bundle(model, weights, catalogue.keys, catalogue.numbers, catalogue.urls)
-    table = score_all(spark, views.histories(users, pairs), bundle, scratch)
+    table = score_all(engine, views.histories(users, pairs), bundle, scratch)
     report = _report(choice, data, catalogue) | {
         "seconds": {
             "collect": round(collected - began, 3),
@@ -108,15 +109,6 @@ class Catalogue:
         return cls(keys[numbers], numbers.astype(np.int32), urls, total)
 
 
-def _settled(spark: SparkSession, rows: DataFrame, scratch: Path) -> DataFrame:
-    """The same rows, computed once: Spark caches them, Sail reads back what it wrote."""
-    if hasattr(spark, "sparkContext"):
-        return rows.persist()
-    path = str(scratch / "pairs")
-    rows.write.parquet(path)
-    return spark.read.schema(rows.schema).parquet(path)
-
-
 def _collect(pairs: DataFrame, catalogue: Catalogue, settings: Recommend) -> Interactions:
     """The interactions on this machine: of all users, or of a sample that fits."""
     if catalogue.pairs > settings.max_fit_pairs:
@@ -139,7 +131,7 @@ def _collect(pairs: DataFrame, catalogue: Catalogue, settings: Recommend) -> Int
 
 
 def _fit(
-    spark: SparkSession,
+    engine: Engine,
     pairs: DataFrame,
     choice: Choice,
     data: Interactions,
@@ -152,12 +144,12 @@ def _fit(
     """
     weigh = weighting(choice.spec, settings, data)
     is_too_large = catalogue.pairs > settings.max_fit_pairs
-    if choice.spec.model != "als" or not is_too_large or not hasattr(spark, "sparkContext"):
+    if choice.spec.model != "als" or not is_too_large or engine.name != "spark":
         return fit(choice.spec, data.weights(weigh)), choice
     left, hidden = hide(data)
     judged = left.users[np.diff(hidden.indptr) > 0]
-    others = pairs.join(_frame(spark, user_id=judged), on="user_id", how="left_anti")
-    pages = _frame(spark, page_key=catalogue.keys, page=catalogue.numbers)
+    others = pairs.join(_frame(engine.session, user_id=judged), on="user_id", how="left_anti")
+    pages = _frame(engine.session, page_key=catalogue.keys, page=catalogue.numbers)
     model = fit_spark_als(
         views.weighted(others, pages, weigh),
         n_pages=len(catalogue.urls),

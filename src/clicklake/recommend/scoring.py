@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
+from clicklake.engines import Engine, shared
 from clicklake.engines.batches import owned
 from clicklake.recommend.bundle import Bundle, load
 from clicklake.recommend.interactions import Interactions
@@ -26,33 +27,21 @@ SCHEMA = (
 )
 
 
-def score_all(
-    spark: SparkSession, histories: DataFrame, bundle: Bundle, scratch: Path
-) -> DataFrame:
+def score_all(engine: Engine, histories: DataFrame, bundle: Bundle, scratch: Path) -> DataFrame:
     """The table of recommendations, in no order, from `views.histories`.
 
     `scratch`: a local folder that must outlive the reading of the result.
     """
-    # A session remembers the names of the files that it shipped.
     path = scratch / f"{uuid.uuid4().hex}.bundle"
     bundle.save(path)
-    context = getattr(spark, "sparkContext", None)
-    if context is not None:
-        context.addFile(str(path))
-    work = partial(_recommend, path=str(path), is_shipped=context is not None)
+    work = partial(_recommend, name=engine.share(path))
     return histories.mapInArrow(work, SCHEMA)
 
 
-def _recommend(
-    batches: Iterator[pa.RecordBatch], path: str, is_shipped: bool
-) -> Iterator[pa.RecordBatch]:
-    if is_shipped:
-        from pyspark import SparkFiles
-
-        path = SparkFiles.get(Path(path).name)
+def _recommend(batches: Iterator[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
     # Every core has its own task.
     threadpool_limits(1)
-    bundle = load(path)
+    bundle = load(str(shared(name)))
     for batch in batches:
         if batch.num_rows:
             yield owned(recommend_batch(batch, bundle))

@@ -23,7 +23,7 @@ def compute(context: Context) -> None:
     remembered = context.lake.document(RECOMMENDER)
     with context.reporter.stage("recommend") as stage, TemporaryDirectory() as scratch:
         result = recommend.recommend(
-            context.engine.session,
+            context.engine,
             draft.after(USER_PAGE_VIEWS),
             draft.after(USERS),
             context.config.recommend,
