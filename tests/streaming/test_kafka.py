@@ -14,18 +14,19 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer
 
 from clicklake.config import ROOT
-from clicklake.errors import AccessError, InputError
+from clicklake.errors import AccessError, InputError, LeaseHeldError
 from clicklake.streaming.database import connect
 from clicklake.streaming.folder import FolderSink, FolderSource
 from clicklake.streaming.kafka import KafkaSink, KafkaSource
+from clicklake.streaming.messages import event_id
 from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
 from clicklake.streaming.snapshot import read_snapshot
 from clicklake.streaming.statistics import Progress, Statistics
-from clicklake.streaming.stream import Outgoing, StreamBrokenError
+from clicklake.streaming.stream import Outgoing
 from clicklake.streaming.summarizer import summarize
 from kafka_broker import Broker, why_not
-from stream_support import TestLake, key_of, random_events
+from stream_support import TestLake, key_of, random_events, time_text
 
 pytestmark = [
     pytest.mark.slow,
@@ -196,9 +197,64 @@ def test_a_second_publisher_shuts_out_the_first(broker, topic):
     second = KafkaSink(broker.address, topic, "")
     second.position()
 
-    with pytest.raises(StreamBrokenError):
+    with pytest.raises(LeaseHeldError, match="another publisher"):
         first.send([Outgoing(1, "v", b"{}")])
     assert committed(broker, topic) == {}
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.7, 1.5])
+def test_of_two_publishers_at_once_the_topic_holds_all_of_one_and_nothing_of_the_other(
+    broker, tmp_path, pause
+):
+    """Both are real commands, with lakes and state folders of their own."""
+    topic = f"two-{pause}".replace(".", "-")
+    processes, rows = {}, {}
+    for name in ("first", "second"):
+        lake = TestLake(tmp_path / name / "lake")
+        rows[name] = random_events(30_000, seed=len(name), hours=40)
+        lake.commit(
+            [{**row, "anonymous_user_id": f"{name}{n}"} for n, row in enumerate(rows[name])]
+        )
+        (tmp_path / name / "dl.cfg").write_text(
+            "[DATALAKE]\nOUTPUT_DATA = lake\n[STREAM]\nSTATE = state\n"
+            f"STREAM = kafka://{broker.address}/{topic}\n"
+        )
+    for name in rows:
+        command = [sys.executable, str(ROOT / "src" / "scripts" / "stream.py"), "publish"]
+        command += ["--config", str(tmp_path / name / "dl.cfg")]
+        processes[name] = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        time.sleep(pause)
+    told = {name: process.communicate()[1] for name, process in processes.items()}
+    codes = {name: process.returncode for name, process in processes.items()}
+
+    won = [name for name, code in codes.items() if code == 0]
+    assert len(won) == 1, (codes, told)
+    assert set(codes.values()) <= {0, 4, 5}
+    assert "another publisher" in told[({*rows} - {*won}).pop()]
+    messages = [json.loads(m) for part in committed(broker, topic).values() for _, m in part]
+    assert sorted(m["sequence"] for m in messages) == list(range(1, 30_001))
+    assert all(m["anonymous_user_id"].startswith(won[0]) for m in messages)
+
+
+@pytest.mark.parametrize("number", [2**52, 9_000_000])
+def test_a_foreign_message_of_an_impossible_number_does_not_stop_the_publisher(
+    broker, lake, state, topic, number
+):
+    lake.commit(random_events(50))
+    run(lake, state, broker, topic)
+    producer = Producer({"bootstrap.servers": broker.address})
+    for partition in range(3):
+        producer.produce(topic, foreign(number), partition=partition)
+    producer.flush()
+    lake.commit(random_events(50, seed=2, after=24))
+
+    assert run(lake, state, broker, topic).events == 50
+
+
+def foreign(number):
+    row = random_events(1, seed=99)[0]
+    fields = {**row, "time": time_text(row["time"]), "sequence": number}
+    return json.dumps({**fields, "event_id": event_id(key_of(row))}).encode()
 
 
 def test_an_aborted_chunk_is_not_read(broker, topic, lake, state):

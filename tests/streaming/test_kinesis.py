@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from moto.server import ThreadedMotoServer
 
-from clicklake.errors import InputError
+from clicklake.errors import InputError, LeaseHeldError
 from clicklake.streaming.database import connect
 from clicklake.streaming.kinesis import KinesisSink, KinesisSource
 from clicklake.streaming.kinesis_requests import rounds
@@ -222,6 +222,21 @@ def test_a_stream_that_another_publisher_wrote_is_refused(lake, state, kinesis, 
 
     with pytest.raises(InputError, match="another publisher"):
         run(lake, State(elsewhere), kinesis)
+
+
+def test_what_another_publisher_sent_after_the_checkpoint_is_not_taken_for_an_own_event(
+    lake, state, kinesis, tmp_path
+):
+    other = TestLake(tmp_path / "other_lake")
+    other.commit([event("theirs", at=n) for n in range(3)])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    KinesisSink(kinesis, "clicks", state.folder / "kinesis.json").position()
+    run(other, State(elsewhere), kinesis)
+    lake.commit([event("ours", at=n) for n in range(10)])
+
+    with pytest.raises(LeaseHeldError, match="another publisher"):
+        run(lake, state, kinesis)
 
 
 def test_no_such_stream_is_an_error_that_says_so(lake, state, kinesis):

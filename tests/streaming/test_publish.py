@@ -21,6 +21,7 @@ from clicklake.streaming.messages import event_id
 from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
 from clicklake.streaming.snapshot import read_snapshot
+from clicklake.streaming.stream import StreamBrokenError
 from stream_support import TestLake, event, key_of, random_events, read_folder, time_text
 
 
@@ -183,6 +184,46 @@ def test_a_state_that_does_not_know_the_streams_events_is_refused(lake, state, t
 
     with pytest.raises(InputError, match="another publisher"):
         run(lake, State(elsewhere), FolderSink(state.folder.parent))
+
+
+def test_after_a_break_the_others_event_at_the_end_is_not_taken_for_an_own_one(
+    lake, state, tmp_path
+):
+    """The stream breaks off; until it is asked for its end, another publisher has written it."""
+    lake.commit([event("ours", at=n) for n in range(10)])
+    other = TestLake(tmp_path / "other_lake")
+    other.commit([event("theirs", at=n) for n in range(4)])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    stream = FolderSink(state.folder.parent)
+
+    class Breaking(FolderSink):
+        def send(self, events):
+            run(other, State(elsewhere), stream)
+            raise StreamBrokenError("once")
+
+    with pytest.raises(LeaseHeldError, match="another publisher"):
+        publish(lambda: read_snapshot(str(lake.root)), state, Breaking(stream.folder), patience=5)
+
+    assert {m["anonymous_user_id"] for m in published(state)} == {"theirs"}
+
+
+def test_another_stream_of_the_same_length_in_the_place_of_the_own_one_is_refused(
+    lake, state, tmp_path
+):
+    lake.commit([event("ours", at=n) for n in range(4)])
+    run(lake, state)
+    segment = state.folder.parent / "000000000000001.jsonl"
+    other = TestLake(tmp_path / "other_lake")
+    other.commit([event("theirs", at=n) for n in range(4)])
+    elsewhere = State(tmp_path / "elsewhere" / "_publisher")
+    elsewhere.folder.mkdir(parents=True)
+    run(other, elsewhere)
+    segment.write_bytes((elsewhere.folder.parent / segment.name).read_bytes())
+    lake.commit([event("ours", at=5)])
+
+    with pytest.raises(LeaseHeldError, match="another publisher"):
+        run(lake, state)
 
 
 def test_two_publishers_of_one_stream_at_once_are_refused(state):

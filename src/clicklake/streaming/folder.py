@@ -10,7 +10,8 @@ from pathlib import Path
 
 from clicklake.errors import InputError
 from clicklake.streaming.files import write_whole
-from clicklake.streaming.stream import Incoming, Outgoing
+from clicklake.streaming.messages import numbered_id
+from clicklake.streaming.stream import Incoming, Outgoing, Position
 
 _SEGMENT = re.compile(r"\d{15}\.jsonl")
 _POLL_LINES = 10_000
@@ -26,12 +27,13 @@ class FolderSink:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def position(self) -> int:
+    def position(self) -> Position:
         segments = [file for file in _files(self.folder) if _SEGMENT.fullmatch(file.name)]
         if not segments:
-            return 0
-        with segments[-1].open("rb") as lines:
-            return int(segments[-1].stem) - 1 + sum(1 for _ in lines)
+            return Position(0)
+        lines = segments[-1].read_bytes().splitlines()
+        last = lines[-1] if lines else b""
+        return Position(int(segments[-1].stem) - 1 + len(lines), numbered_id(last)[1])
 
     def send(self, events: Sequence[Outgoing]) -> None:
         name = f"{events[0].sequence:015d}.jsonl"

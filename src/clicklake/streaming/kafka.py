@@ -25,14 +25,14 @@ from clicklake.streaming.kafka_client import (
     client_settings,
     commit_transaction,
     create_topic,
-    last_sequence,
+    last_position,
     partitions_of,
     reading_settings,
     too_large,
     translated,
     unreachable,
 )
-from clicklake.streaming.stream import Incoming, Outgoing
+from clicklake.streaming.stream import Incoming, Outgoing, Position
 
 _POLL_MESSAGES = 10_000
 
@@ -51,8 +51,11 @@ class KafkaSink:
         self._producer: Producer | None = None
         create_topic(self._settings, topic)
 
-    def position(self) -> int:
-        """Shut out any earlier producer, then read the highest number on the topic."""
+    def position(self) -> Position:
+        """Shut out any earlier producer, then read the highest number on the topic.
+
+        What is read after that can only change with this producer being shut out itself.
+        """
         try:
             self._producer = Producer(
                 {
@@ -64,9 +67,9 @@ class KafkaSink:
                 }
             )
             self._producer.init_transactions(TIMEOUT)
-            return last_sequence(self._settings, self._topic)
+            return last_position(self._settings, self._topic)
         except KafkaException as error:
-            raise translated(error) from None
+            raise translated(error, self._topic) from None
 
     def send(self, events: Sequence[Outgoing]) -> None:
         assert self._producer is not None, "position() comes first"
@@ -77,7 +80,7 @@ class KafkaSink:
                 self._produce(producer, event)
             commit_transaction(producer)
         except KafkaException as error:
-            raise translated(error) from None
+            raise translated(error, self._topic) from None
 
     def close(self) -> None:
         self._producer = None

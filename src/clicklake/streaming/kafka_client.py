@@ -18,8 +18,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from clicklake.errors import AccessError, ConfigError, InputError
-from clicklake.streaming.messages import BadMessageError, parse
-from clicklake.streaming.stream import Outgoing, StreamBrokenError
+from clicklake.streaming.messages import numbered_id
+from clicklake.streaming.stream import Outgoing, Position, StreamBrokenError, taken
 
 TIMEOUT = 20.0
 POLL_SECONDS = 0.5
@@ -85,33 +85,43 @@ def client_of(kind: type, settings: Mapping[str, Any]) -> Any:
         raise ConfigError(f"[STREAM] KAFKA_PROPERTIES: {error.args[0].str()}.") from None
 
 
-def last_sequence(settings: Mapping[str, Any], topic: str) -> int:
-    """The highest sequence number of a committed message; a chunk is there whole or not at all."""
+def last_position(settings: Mapping[str, Any], topic: str) -> Position:
+    """The committed message of the highest number; a chunk is there whole or not at all."""
     consumer = Consumer(reading_settings(settings))
     try:
         partitions = sorted(consumer.list_topics(topic, TIMEOUT).topics[topic].partitions)
-        return max((_last_of(consumer, topic, number) for number in partitions), default=0)
+        ends = [TopicPartition(topic, number) for number in partitions]
+        bounds = [consumer.get_watermark_offsets(end, timeout=TIMEOUT) for end in ends]
+        # No number is higher than the count of messages that the topic ever had.
+        most = sum(high for _, high in bounds)
+        found = [
+            _last_of(consumer, topic, number, bound, most)
+            for number, bound in zip(partitions, bounds, strict=True)
+        ]
+        return max(found, default=Position(0))
     finally:
         consumer.close()
 
 
-def _last_of(consumer: Consumer, topic: str, number: int) -> int:
-    """The last sequence number of a partition; its end may be transaction markers or foreign."""
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=TIMEOUT)
+def _last_of(
+    consumer: Consumer, topic: str, number: int, bounds: tuple[int, int], most: int
+) -> Position:
+    """The highest event of a partition's end, which may be transaction markers or foreign."""
+    low, high = bounds
     back = 16
     while high > low:
         start = max(low, high - back)
-        if last := _highest(consumer, TopicPartition(topic, number, start)):
+        if (last := _highest(consumer, TopicPartition(topic, number, start), most)).sequence:
             return last
         if start == low:
             break
         back *= 16
-    return 0
+    return Position(0)
 
 
-def _highest(consumer: Consumer, start: TopicPartition) -> int:
+def _highest(consumer: Consumer, start: TopicPartition, most: int) -> Position:
     consumer.assign([start])
-    highest = 0
+    highest = Position(0)
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         message = consumer.poll(POLL_SECONDS)
@@ -119,18 +129,13 @@ def _highest(consumer: Consumer, start: TopicPartition) -> int:
             continue
         failure = message.error()
         if failure is None:
-            highest = max(highest, _sequence_of(message.value()))
+            found = Position(*numbered_id(message.value()))
+            if found.sequence <= most:
+                highest = max(highest, found)
             deadline = time.monotonic() + TIMEOUT
         elif failure.code() == KafkaError._PARTITION_EOF:
             return highest
     raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-
-
-def _sequence_of(body: bytes | None) -> int:
-    try:
-        return parse(body or b"").sequence
-    except BadMessageError:
-        return 0
 
 
 def commit_transaction(producer: Producer) -> None:
@@ -146,7 +151,7 @@ def commit_transaction(producer: Producer) -> None:
             return
 
 
-def translated(error: KafkaException) -> Exception:
+def translated(error: KafkaException, topic: str) -> Exception:
     """What a failed call means: to try again from the topic's position, or to give up."""
     code = error.args[0].code()
     if code == KafkaError.MSG_SIZE_TOO_LARGE:
@@ -154,11 +159,18 @@ def translated(error: KafkaException) -> Exception:
             "Kafka refuses a message as too large. Raise the topic's max.message.bytes and start "
             "this again; it goes on from there."
         )
+    if code in _FENCED:
+        return taken(f"kafka topic {topic}")
     if code in _DENIED:
         return unreachable(error.args[0].str())
     return StreamBrokenError(error.args[0].str())
 
 
+_FENCED = {
+    KafkaError._FENCED,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+}
 _DENIED = {
     KafkaError._AUTHENTICATION,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,

@@ -22,8 +22,8 @@ from clicklake.config import Config
 from clicklake.errors import AccessError, ConfigError, InputError
 from clicklake.streaming.files import write_whole
 from clicklake.streaming.kinesis_requests import requests, rounds
-from clicklake.streaming.messages import BadMessageError, parse
-from clicklake.streaming.stream import Incoming, Outgoing, StreamBrokenError
+from clicklake.streaming.messages import numbered_id
+from clicklake.streaming.stream import Incoming, Outgoing, Position, StreamBrokenError, taken
 
 T = TypeVar("T")
 
@@ -67,24 +67,24 @@ class KinesisSink:
         self._stream = stream
         self._checkpoint = checkpoint
         self._shards: dict[str, str] = {}
-        self._landed: set[int] = set()
+        self._landed: dict[int, str] = {}  # number and event id of what lies after the checkpoint
 
-    def position(self) -> int:
+    def position(self) -> Position:
         """Read the shards on from the checkpoint: what is there was sent before a failure."""
         saved = json.loads(self._checkpoint.read_bytes()) if self._checkpoint.exists() else None
         self._shards = dict(saved["shards"]) if saved else {}
-        numbers = self._read_on()
+        found = self._read_on()
         if saved is None:
-            if numbers:
-                return max(numbers)
+            if found:
+                return Position(*max(found.items()))
             self._save(0)
-            return 0
+            return Position(0)
         position = int(saved["sequence"])
-        self._landed = {number for number in numbers if number > position}
-        return position
+        self._landed = {number: id_ for number, id_ in found.items() if number > position}
+        return Position(position)
 
     def send(self, events: Sequence[Outgoing]) -> None:
-        missing = [event for event in events if event.sequence not in self._landed]
+        missing = [event for event in events if not self._has_landed(event)]
         for round_ in rounds(missing):
             for request in requests(round_):
                 self._put(request)
@@ -92,6 +92,12 @@ class KinesisSink:
 
     def close(self) -> None:
         pass
+
+    def _has_landed(self, event: Outgoing) -> bool:
+        landed = self._landed.get(event.sequence)
+        if landed is not None and landed != numbered_id(event.body)[1]:
+            raise taken(f"kinesis://{self._stream}")
+        return landed is not None
 
     def _put(self, events: list[Outgoing]) -> None:
         """Send records until each is on the stream; Kinesis may refuse some of a request."""
@@ -113,15 +119,17 @@ class KinesisSink:
             time.sleep(min(0.1 * 2**attempt, 5))
         raise StreamBrokenError(f"Kinesis refuses {len(events)} records again and again")
 
-    def _read_on(self) -> list[int]:
-        """The numbers of the messages after the shards' positions, which move to the end."""
+    def _read_on(self) -> dict[int, str]:
+        """{number: event id} of what lies after the shards' positions, which move to the end."""
         reader = _ShardReader(self._client, self._stream, self._shards)
-        numbers = []
+        found = {}
         while reader.behind():
             for message in reader.poll():
                 self._reached(message.partition, message.offset)
-                numbers.append(_sequence(message.body))
-        return [number for number in numbers if number]
+                number, id_ = numbered_id(message.body)
+                found[number] = id_
+        found.pop(0, None)
+        return found
 
     def _reached(self, shard: str, number: str) -> None:
         if int(number) > int(self._shards.get(shard, "0")):
@@ -227,13 +235,6 @@ class _ShardReader:
             self._iterators[shard] = self._iterator(shard)
             with _told(self._stream):
                 return self._client.get_records(ShardIterator=self._iterators[shard])
-
-
-def _sequence(body: bytes) -> int:
-    try:
-        return parse(body).sequence
-    except BadMessageError:
-        return 0
 
 
 class _ExpiredError(Exception):

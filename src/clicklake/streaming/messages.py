@@ -90,6 +90,14 @@ def parse(body: bytes) -> Event:
     return Event(sequence, time, visitor, session, path, source, is_bot)
 
 
+def numbered_id(body: bytes | None) -> tuple[int, str]:
+    """The sequence number and the event id of a message; (0, "") if it is no event."""
+    try:
+        return parse(body or b"").sequence, str(json.loads(body or b"")["event_id"])
+    except BadMessageError:
+        return 0, ""
+
+
 _decode = json.JSONDecoder().decode
 _TEXT = (str,)
 _TEXT_OR_NULL = (str, type(None))

@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ class Published:
     run_id: str = ""
     seq: int = 0
     files: list[str] = field(default_factory=list)  # all of whose events are on the stream
+    last_id: str = ""  # of event `sequence`; "" where an older release published it
 
 
 class State:
@@ -83,7 +84,7 @@ class State:
             part = folder / f".{outbox.after.publication:09d}.tmp"
             pq.write_table(ids, part)
             replace_whole(part, folder / f"{outbox.after.publication:09d}.parquet")
-        self._write(outbox.after)
+        self._write(replace(outbox.after, last_id=outbox.event_id(outbox.after.sequence)))
         self.outbox.unlink()
 
     def _write(self, published: Published) -> None:
@@ -148,6 +149,17 @@ class Outbox:
                 chunk = []
         if chunk:
             yield chunk
+
+    def event_id(self, sequence: int) -> str:
+        """The id of the event with that number, which must be one of these."""
+        row = sequence - self.first
+        for group in range(self._file.num_row_groups):
+            rows = self._file.metadata.row_group(group).num_rows
+            if row < rows:
+                found: bytes = self._file.read_row_group(group, columns=["id"])["id"][row].as_py()
+                return found.hex()
+            row -= rows
+        raise ValueError(f"no event {sequence}")
 
     def ids(self) -> Iterator[tuple[str, pa.Table]]:
         """(month, table of ids) for each month."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from clicklake.errors import AccessError, InputError
 from clicklake.streaming.outbox import Outbox, State
 from clicklake.streaming.snapshot import Snapshot
-from clicklake.streaming.stream import Sink, StreamBrokenError
+from clicklake.streaming.stream import Position, Sink, StreamBrokenError, taken
 
 log = logging.getLogger(__name__)
 
@@ -34,17 +34,20 @@ def publish(
 
     `patience`: for how many seconds a stream that fails is tried again.
     Raises InputError if the stream holds events that this state does not know of, AccessError if
-    the stream stays out of reach.
+    the stream stays out of reach, LeaseHeldError if another publisher has taken it over.
     """
     start = state.published().sequence
     trying = _Patience(patience)
-    _refuse_other_publisher(state, sink, trying)
+    position = _position(sink, trying)
+    _refuse_other_publisher(state, position)
     if (left := state.pending()) is not None:
         log.info("Finishing publication %d.", left.after.publication)
-        _deliver(left, sink, trying)
+        _deliver(left, state, sink, position, trying)
         state.finish(left)
+        position = Position(left.after.sequence)
     if (outbox := _prepared(read_snapshot, state)) is not None:
-        _deliver(outbox, sink, trying)
+        trying.restart()
+        _deliver(outbox, state, sink, position, trying)
         state.finish(outbox)
     end = state.published()
     return Publication(end.sequence - start, start + 1, end.sequence, end.run_id)
@@ -66,33 +69,54 @@ def _prepared(read_snapshot: Callable[[], Snapshot], state: State) -> Outbox | N
             snapshot = newer
 
 
-def _refuse_other_publisher(state: State, sink: Sink, patience: _Patience) -> None:
+def _refuse_other_publisher(state: State, found: Position) -> None:
     pending = state.pending()
     known = pending.after.sequence if pending else state.published().sequence
-    found = _position(sink, patience)
-    if found > known:
+    if found.sequence > known:
         raise InputError(
-            f"The stream holds events up to number {found}, but {state.folder} knows of {known} "
-            "only: another publisher wrote it, or that folder was replaced. Bring the folder "
-            "back, or publish to a new stream."
+            f"The stream holds events up to number {found.sequence}, but {state.folder} knows of "
+            f"{known} only: another publisher wrote it, or that folder was replaced. Bring the "
+            "folder back, or publish to a new stream."
         )
+    _refuse_other_event(state, pending, found)
 
 
-def _deliver(outbox: Outbox, sink: Sink, patience: _Patience) -> None:
-    """Send the outbox from where the stream is; where the stream fails, ask it and go on."""
+def _refuse_other_event(state: State, outbox: Outbox | None, found: Position) -> None:
+    """The event at the stream's end must be the one that this publisher gave that number."""
+    published = state.published()
+    expected = ""
+    if outbox is not None and outbox.first <= found.sequence <= outbox.after.sequence:
+        expected = outbox.event_id(found.sequence)
+    elif found.sequence == published.sequence:
+        expected = published.last_id
+    elif found.sequence > published.sequence:
+        raise taken(str(state.folder))
+    if expected and found.event_id and expected != found.event_id:
+        raise taken(str(state.folder))
+
+
+def _deliver(
+    outbox: Outbox, state: State, sink: Sink, position: Position, patience: _Patience
+) -> None:
+    """Send the outbox from where the stream is; where the stream fails, ask it and go on.
+
+    The stream is asked for its end after a failure only: to ask is to take it over.
+    """
     while True:
-        position = max(outbox.first - 1, _position(sink, patience))
+        after = max(outbox.first - 1, position.sequence)
         try:
-            for chunk in outbox.chunks(position, sink.chunk):
+            for chunk in outbox.chunks(after, sink.chunk):
                 sink.send(chunk)
                 patience.restart()
         except StreamBrokenError as error:
             patience.wait(error)
+            position = _position(sink, patience)
+            _refuse_other_event(state, outbox, position)
         else:
             return
 
 
-def _position(sink: Sink, patience: _Patience) -> int:
+def _position(sink: Sink, patience: _Patience) -> Position:
     while True:
         try:
             return sink.position()

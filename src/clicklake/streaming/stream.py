@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from clicklake.errors import LeaseHeldError
+
 
 class Outgoing(NamedTuple):
     """An event on its way out; `key` (the visitor) decides the partition."""
@@ -25,8 +27,24 @@ class Incoming(NamedTuple):
     body: bytes
 
 
+class Position(NamedTuple):
+    """How far a stream is. `event_id`: of the event with that number, "" where it is not known."""
+
+    sequence: int
+    event_id: str = ""
+
+
 class StreamBrokenError(Exception):
     """The stream failed in a way that may pass; ask for the position and go on from there."""
+
+
+def taken(stream: str) -> LeaseHeldError:
+    """Another publisher writes the stream."""
+    return LeaseHeldError(
+        f"{stream}: another publisher has taken this stream over, or its broker gave this one up "
+        "as dead. What was published before stays. Let one publisher, with one state folder, "
+        "write a stream; this one goes on when it is started again, if the stream is still its own."
+    )
 
 
 class Sink(Protocol):
@@ -34,12 +52,18 @@ class Sink(Protocol):
 
     chunk: int  # how many events one `send` takes
 
-    def position(self) -> int:
-        """The sequence number up to which every event is on the stream; 0 if none is known."""
+    def position(self) -> Position:
+        """The number up to which every event is on the stream; 0 if none is known.
+
+        Raises LeaseHeldError if another publisher has the stream.
+        """
         ...
 
     def send(self, events: Sequence[Outgoing]) -> None:
-        """Put a chunk onto the stream, for good once this returns. Raises StreamBrokenError."""
+        """Put a chunk onto the stream, for good once this returns; `position` was asked before.
+
+        Raises StreamBrokenError, or LeaseHeldError if another publisher has the stream.
+        """
         ...
 
     def close(self) -> None: ...
