@@ -130,3 +130,14 @@ TBLPROPERTIES (
   'projection.source.type' = 'enum',
   'projection.source.values' = 'user_updates,page_views,clickstream'
 );
+
+CREATE EXTERNAL TABLE IF NOT EXISTS clicklake.bad_files (
+  `source` string,
+  `file` string,
+  `size` bigint,
+  `reason` string,
+  `first_run` string,
+  `last_run` string
+)
+STORED AS PARQUET
+LOCATION '${lake}/bad_files/';

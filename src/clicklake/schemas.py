@@ -165,6 +165,19 @@ QUARANTINE = Table(
     partitions=("source",),
 )
 
+BAD_FILES = Table(
+    "bad_files",
+    _columns(
+        source=pa.string(),
+        file=pa.string(),
+        size=pa.int64(),
+        reason=pa.string(),
+        first_run=pa.string(),
+        last_run=pa.string(),
+    ),
+    key=("source", "file"),
+)
+
 TABLES = {
     table.name: table
     for table in (
@@ -176,5 +189,6 @@ TABLES = {
         SESSIONS,
         PAGE_RECOMMENDATIONS,
         QUARANTINE,
+        BAD_FILES,
     )
 }

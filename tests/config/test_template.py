@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from clicklake import config
+from clicklake.config.sections import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,14 +32,14 @@ def test_the_defaults_that_it_shows_are_the_defaults(tmp_path):
         return {key: value.removeprefix("/") for key, value in shown.items()}
 
     loaded, default = asdict(config.load(uncommented(tmp_path))), asdict(config.Config())
-    for section in config._SECTIONS:
+    for section in SECTIONS:
         name = section.lower()
         assert relative(loaded[name].items()) == relative(default[name].items()), section
 
 
 def test_every_key_is_in_it(tmp_path):
     text = uncommented(tmp_path).read_text()
-    for section, cls in config._SECTIONS.items():
+    for section, cls in SECTIONS.items():
         block = text.partition(f"[{section}]")[2].partition("\n[")[0]
         shown = re.findall(r"^([A-Z_]+) =", block, re.MULTILINE)
         assert [key.lower() for key in shown] == list(cls.__dataclass_fields__), section

@@ -21,6 +21,7 @@ from clicklake.errors import ClicklakeError, DamagedError
 from clicklake.lake import snapshot, sql
 from clicklake.progress import Reporter
 from clicklake.run import steps
+from clicklake.schemas import TABLES
 from clicklake.storage import open_storage
 from clicklake.streaming.folder import FolderSink
 from clicklake.streaming.outbox import State
@@ -56,6 +57,17 @@ def ask(lake: Path, query: str) -> list[tuple]:
         return connection.execute(query).fetchall()
 
 
+def as_it_was(lake: Path, original: dict[str, list]) -> bool:
+    """Whether the columns that the kept lake has hold what they held."""
+    names = {t: set().union(*map(json.loads, rows[:1])) for t, rows in original.items()}
+
+    def cut(table: str, row: str) -> str:
+        return json.dumps({k: v for k, v in json.loads(row).items() if k in names[table]})
+
+    now = {t: sorted(cut(t, row) for row in rows) for t, rows in everything(lake).items()}
+    return now == {t: sorted(cut(t, row) for row in rows) for t, rows in original.items()}
+
+
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
     return everything(unpacked(tmp_path_factory.mktemp("original")))
@@ -83,10 +95,13 @@ def test_a_lake_of_the_first_format_is_asked_and_proven(lake: Path) -> None:
 def test_a_lake_of_the_first_format_with_nothing_new_stays_as_it_is(
     sail: Engine, lake: Path, logs: Path, original: dict[str, list]
 ) -> None:
+    snapshot_ = snapshot(open_storage(str(lake)))
+    if not all(map(snapshot_.is_current, TABLES.values())):  # columns have been added since
+        assert brought_up_to_date(sail, logs, lake)["recomputed"]
     before = {file: file.read_bytes() for file in lake.rglob("*.json*")}
     assert brought_up_to_date(sail, logs, lake)["status"] == "nothing_new"
     assert {file: file.read_bytes() for file in lake.rglob("*.json*")} == before
-    assert everything(lake) == original
+    assert as_it_was(lake, original)
 
 
 def test_a_lake_of_the_first_format_takes_new_logs(sail: Engine, lake: Path, logs: Path) -> None:
@@ -173,7 +188,7 @@ def test_a_table_of_other_columns_is_computed_anew_from_the_lake(
     metrics = brought_up_to_date(sail, logs, lake)
     assert metrics["status"] == "committed"
     assert table in metrics["recomputed"]
-    assert everything(lake) == original
+    assert as_it_was(lake, original)
     assert is_proven(lake)
     assert brought_up_to_date(sail, logs, lake)["status"] == "nothing_new"
 
@@ -188,8 +203,8 @@ def test_a_table_of_other_rules_is_computed_anew(
         return rows.set_column(at, rows.schema.field(at), pa.array(["wrong"] * len(rows)))
 
     altered(lake, "clickstream", wrong, rules=0)
-    assert brought_up_to_date(sail, logs, lake)["recomputed"] == ("clickstream",)
-    assert everything(lake) == original
+    assert "clickstream" in brought_up_to_date(sail, logs, lake)["recomputed"]
+    assert as_it_was(lake, original)
 
 
 def test_a_column_of_the_logs_that_the_lake_lacks_is_null(

@@ -214,9 +214,9 @@ def test_people(result):
 
 
 def test_text_that_is_not_ascii(result):
-    assert any(not row[3].isascii() for row in result.tables["user_updates"] if row[3])
-    assert any(not row[2].isascii() for row in result.tables["page_views"])
-    assert any(not row[1].isascii() for row in result.tables["clickstream"])
+    assert any(not row.name.isascii() for row in result.tables["user_updates"] if row.name)
+    assert any(not row.url.isascii() for row in result.tables["page_views"])
+    assert any(not row.url.isascii() for row in result.tables["clickstream"])
 
 
 def test_addresses_are_nobodys(texts):
@@ -227,7 +227,7 @@ def test_addresses_are_nobodys(texts):
 
 
 def test_visits_cross_midnight_and_the_end_of_a_month(result):
-    spans = [(moment(row[2]), moment(row[3])) for row in result.tables["sessions"]]
+    spans = [(moment(row.started_at), moment(row.ended_at)) for row in result.tables["sessions"]]
     assert sum(start.date() != end.date() for start, end in spans) >= 50
     crossed = {start.month for start, end in spans if start.month != end.month}
     assert crossed == {3, 4}
@@ -241,7 +241,7 @@ def per_day(rows, column: int) -> Counter[date]:
 
 
 def human_clicks(result):
-    return [row for row in result.tables["clickstream"] if not row[13]]
+    return [row for row in result.tables["clickstream"] if not row.is_bot]
 
 
 def test_the_week_and_the_day_have_a_rhythm(result):
@@ -258,17 +258,18 @@ def test_two_campaigns_bring_visits_and_fade(result):
         ("spring_sale", date(2018, 4, 2)),
         ("fête de la musique", date(2018, 4, 30)),
     ):
-        visits = [row for row in result.tables["sessions"] if row[9] == campaign]
-        week = [row for row in visits if 0 <= (moment(row[2]).date() - begin).days < 7]
+        visits = [row for row in result.tables["sessions"] if row.utm_campaign == campaign]
+        week = [row for row in visits if 0 <= (moment(row.started_at).date() - begin).days < 7]
         assert len(visits) > 100
         assert len(week) > 0.4 * len(visits)
-    channels = {row[7:10] for row in result.tables["sessions"]}
+    sessions = result.tables["sessions"]
+    channels = {(row.utm_source, row.utm_medium, row.utm_campaign) for row in sessions}
     assert ("newsletter", "email", "spring_sale") in channels
     assert ("google", "cpc", "spring_sale") in channels
 
 
 def test_a_page_goes_viral(result):
-    days = per_day([row for row in result.tables["clickstream"] if row[7] == VIRAL], 2)
+    days = per_day([row for row in result.tables["clickstream"] if row.path == VIRAL], 2)
     peak, _ = days.most_common(1)[0]
     assert peak == date(2018, 4, 17)
     ordered = [days[peak + timedelta(n)] for n in range(4)]
@@ -278,7 +279,7 @@ def test_a_page_goes_viral(result):
 
 
 def test_crawlers_come_in_a_burst(result):
-    reasons = Counter(row[14] for row in result.tables["clickstream"])
+    reasons = Counter(row.bot_reason for row in result.tables["clickstream"])
     assert min(reasons["agent"], reasons["rate"]) > 300
-    bots = per_day([row for row in result.tables["clickstream"] if row[13]], 2)
+    bots = per_day([row for row in result.tables["clickstream"] if row.is_bot], 2)
     assert bots.most_common(1)[0][0] == date(2018, 4, 12)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clicklake.lake.metrics import RunMetrics
 
 INTERRUPTED = 130
+FILES_SET_ASIDE = 6
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -161,7 +162,7 @@ def _run(given: argparse.Namespace, reporter: progress.Reporter) -> int:
     _finish(loaded, metrics, reporter)
     if given.json:
         print(json.dumps(metrics.to_json(), ensure_ascii=False, default=str))
-    return 0
+    return FILES_SET_ASIDE if metrics.bad_files else 0
 
 
 def _finish(loaded: config.Config, metrics: RunMetrics, reporter: progress.Reporter) -> None:
@@ -193,7 +194,7 @@ def _replay(given: argparse.Namespace, reporter: progress.Reporter) -> int:
     _finish(loaded, metrics, reporter)
     if given.json:
         print(json.dumps(metrics.to_json(), ensure_ascii=False, default=str))
-    return 0
+    return FILES_SET_ASIDE if metrics.bad_files else 0
 
 
 def _forget(given: argparse.Namespace, reporter: progress.Reporter) -> int:

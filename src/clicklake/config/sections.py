@@ -64,6 +64,8 @@ class Sources:
     page_views: str = _key("PageViews", location)
     clickstream: str = _key("Clickstream", location)
     csv_multiline: bool = _key(False, flag)
+    on_bad_file: str = _key("set-aside", choice("set-aside", "refuse"))
+    max_bad_files: float = _key(0.01, ratio)
 
 
 @dataclass(frozen=True)

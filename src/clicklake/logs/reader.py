@@ -94,6 +94,7 @@ class LogReader(DataSourceReader):
             yield from self._rows(split, summary, landing)
         except RefusedError as error:
             summary.refused = str(error)
+            summary.damaged = True
         except ClicklakeError as error:
             summary.refused = str(error).partition(": ")[2] or str(error)
             summary.denied = isinstance(error, AccessError)

@@ -22,6 +22,11 @@ def findings(metrics: RunMetrics, earlier: Sequence[RunMetrics]) -> list[str]:
             continue
         before = [run.books[source] for run in earlier if _is_usual(run, source)][-USUAL_OF:]
         found += _low_volume(source, books, before) + _bad_rows(source, books, before)
+    for source, reasons in metrics.bad_files.items():
+        found.append(
+            f"{source}: {len(reasons):,} files cannot be read and are set aside, such as "
+            f"{min(reasons)}: {reasons[min(reasons)]}. Every run tries them again."
+        )
     for source, paths in metrics.vanished.items():
         found.append(
             f"{source}: {len(paths):,} of the files that earlier runs have read left the input. "

@@ -13,6 +13,7 @@ from clicklake.engines import Engine
 from clicklake.lake import Lake, LiveFile
 from clicklake.lake.tables import Tables
 from clicklake.progress import Reporter
+from clicklake.run.bad_files import BadFile, Known
 from clicklake.run.draft import Draft
 from clicklake.run.landing import Landed, power_of_two
 from clicklake.run.plan import RunPlan
@@ -23,8 +24,11 @@ FEW_NEW = 0.1  # new rows for each row of a table, up to which its other rows ar
 
 @dataclass
 class Context:
-    """`landed`: new rows by source. What steps leave beside tables: `documents` for the next
-    run by name, `recommendation` for the run's metrics."""
+    """`landed`: new rows by source. `bad`: files that are set aside, `bad_before`: that were.
+
+    What steps leave beside tables: `documents` for the next run by name, `recommendation` for
+    the run's metrics.
+    """
 
     config: Config
     lake: Lake
@@ -36,6 +40,8 @@ class Context:
     run_id: str
     shares: buckets.Shares
     landed: dict[str, Landed] = field(default_factory=dict)
+    bad: list[BadFile] = field(default_factory=list)
+    bad_before: Known = field(default_factory=dict)
     documents: dict[str, bytes] = field(default_factory=dict)
     recommendation: Mapping[str, Any] = field(default_factory=dict)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -19,7 +20,7 @@ from clicklake.logs.inputs import Work
 from clicklake.logs.progress import reset_rows_read, rows_read
 from clicklake.logs.source import LogSource
 from clicklake.progress import Reporter
-from clicklake.run import steps, summary, trust
+from clicklake.run import bad_files, steps, summary, trust
 from clicklake.run.context import Context
 from clicklake.run.draft import Draft
 from clicklake.run.landing import Landed, Reading
@@ -60,6 +61,7 @@ class Execution:
             draft=Draft(lake, tables, plan),
             run_id=run_id,
             shares=_shares(lake, plan, engine),
+            bad_before=bad_files.known(lake),
         )
 
     def run(self) -> RunMetrics:
@@ -72,9 +74,10 @@ class Execution:
             # What failed may have done so because the other run swept this one's staged files.
             lake.refuse_if_overtaken()
             raise
-        if self.options.replay and not self._has_news():
+        if (self.options.replay and not self._has_news()) or self._has_only_bad_files():
             lake.discard(run_id)
-            return summary.nothing_new(self.options, lake, self.context.plan, self.began)
+            done = summary.nothing_new(self.options, lake, self.context.plan, self.began)
+            return replace(done, bad_files=summary.bad_files_of(self.context))
         return self._commit(books)
 
     def _stage(self) -> dict[str, Books]:
@@ -96,10 +99,28 @@ class Execution:
             reset_rows_read()
             how = self._options_of_readers()
             reading = Reading(work, context.tables, context.engine, how, context.shares)
-            landed = reading.landed()
+            landed = self._without_bad_files(reading, reading.landed())
             stage.rows = landed.total("read")
         self._warn_of_unknown_columns(landed)
         return landed
+
+    def _without_bad_files(self, reading: Reading, landed: Landed) -> Landed:
+        """What was read, if need be once more without the files that are set aside."""
+        context = self.context
+        settings, before = context.config.sources, context.bad_before
+        bad = bad_files.found(landed, context.run_id, before)
+        is_refused = settings.on_bad_file == "refuse" or not bad_files.may_be_set_aside(
+            bad, landed.work, before, settings.max_bad_files
+        )
+        if not bad or is_refused:
+            return landed
+        context.bad += bad
+        for each in bad:
+            context.reporter.warn(
+                f"{each.source}: {each.file} is set aside and tried again next time: {each.reason}"
+            )
+        work = bad_files.without(landed.work, bad)
+        return replace(reading, work=work, folder="landing-without-bad-files").landed()
 
     def _options_of_readers(self) -> dict[str, Any]:
         return {
@@ -122,6 +143,17 @@ class Execution:
         return any(map(draft.changes, tables)) or any(
             each.reasons_by_file != each.work.refused for each in landed
         )
+
+    def _has_only_bad_files(self) -> bool:
+        """Whether there was nothing to read but files that are as bad as they were."""
+        context = self.context
+        before = dict(context.bad_before)
+        is_same = len(context.bad) == len(before) and all(
+            each.is_as(before.get((each.source, each.file))) for each in context.bad
+        )
+        others = any(each.work.read or each.work.rebuild for each in context.landed.values())
+        is_due = context.plan.outdated or context.plan.resettled
+        return bool(context.bad) and is_same and not others and not is_due
 
     def _commit(self, books: dict[str, Books]) -> RunMetrics:
         context = self.context

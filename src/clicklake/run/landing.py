@@ -113,13 +113,17 @@ class Landed:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a source's new files are read. `options`: for the readers, beside where rows go."""
+    """How a source's new files are read. `options`: for the readers, beside where rows go.
+
+    `folder`: of staging, for what is read.
+    """
 
     work: Work
     tables: Tables
     engine: Engine
     options: dict[str, Any]
     shares: buckets.Shares
+    folder: str = "landing"
 
     def landed(self) -> Landed:
         found = self.engine.land(self) if self.work.read else {}
@@ -127,7 +131,7 @@ class Reading:
 
     @property
     def _folder(self) -> str:
-        return f"landing/{self.work.source}"
+        return f"{self.folder}/{self.work.source}"
 
     def by_readers(self) -> Buckets:
         into = f"{self._folder}-buckets"

@@ -8,6 +8,7 @@ from graphlib import TopologicalSorter
 
 from clicklake.run.context import Context
 from clicklake.run.tables import (
+    bad_files,
     clickstream,
     page_views,
     quarantine,
@@ -17,6 +18,7 @@ from clicklake.run.tables import (
     users,
 )
 from clicklake.schemas import (
+    BAD_FILES,
     CLICKSTREAM,
     PAGE_RECOMMENDATIONS,
     PAGE_VIEWS,
@@ -69,6 +71,7 @@ STEPS = (
         quarantine.compute,
         sources=(USER_UPDATES.name, PAGE_VIEWS.name, CLICKSTREAM.name),
     ),
+    Step((BAD_FILES,), bad_files.compute, also_due=bad_files.are_there),
 )
 
 

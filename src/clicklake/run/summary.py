@@ -70,7 +70,16 @@ def of_commit(
         rebuilt=tuple(work.source for work in works if work.rebuild),
         recomputed=tuple(sorted(context.plan.outdated)),
         vanished={work.source: list(work.vanished) for work in works if work.vanished},
+        bad_files=bad_files_of(context),
     )
+
+
+def bad_files_of(context: Context) -> dict[str, dict[str, str]]:
+    """The files that are set aside, by source, with the reasons."""
+    found: dict[str, dict[str, str]] = {}
+    for each in context.bad:
+        found.setdefault(each.source, {})[each.file] = each.reason
+    return found
 
 
 def _is_replay(work: Work) -> bool:
