@@ -64,6 +64,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "score": 0.5,
         "source": "similar",
     },
+    "bad_files": {
+        "source": "clickstream",
+        "file": "2018-04-01.csv.gz",
+        "size": 1,
+        "reason": "its gzip data is damaged or cut short",
+        "first_run": "r1",
+        "last_run": "r1",
+    },
     "quarantine": {
         "source": "page_views",
         "file": "2018-04-01.json",
