@@ -34,12 +34,18 @@ class Destination:
         self.kind, self.url, self.schema = kind, url, schema
         self.path = url.partition(":///")[2]
 
-    def config(self, lake: Path, staging_url: str = "", url: str = "") -> Config:
+    def config(
+        self, lake: Path, staging_url: str = "", url: str = "", *, exports: bool = False
+    ) -> Config:
         return Config(
             datalake=DataLake(output_data=str(lake)),
             database=Database(url or self.url, staging_url, self.schema),
-            csv=Csv(enabled=False),
+            csv=Csv(enabled=exports),
         )
+
+    def named(self, table: str) -> str:
+        """A table's name for `change`, which knows no search path."""
+        return f"{self.schema}.{table}" if self.kind == "postgresql" else table
 
     @contextmanager
     def reader(self, isolation: str = "repeatable read") -> Iterator[Query]:

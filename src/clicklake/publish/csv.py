@@ -52,14 +52,15 @@ def publish(snapshot: Snapshot, config: Config) -> dict[str, object]:
     were left) and, if published, the `files` with their bytes.
     """
     storage = open_storage(folder(config))
-    state = json.loads(storage.read(STATE) or b"{}")
+    kept = storage.read(STATE)
     if not config.csv.enabled:
-        if state:
+        if kept:
             _remove(storage, keep=())
-        return {"status": "removed" if state else "off"}
+        return {"status": "removed" if kept else "off"}
     key = {"run_id": snapshot.run_id, "layout": _layout(config.csv)}
     sizes = {info.path: info.size for info in storage.list()}
-    if key.items() <= state.items() and state["files"].items() <= sizes.items():
+    files = _written(kept, key)
+    if files is not None and files.items() <= sizes.items():
         return {"status": "current"}
     with _workshop(storage) as work:
         made = [file for table in TABLES for file in _write(snapshot, table, config.csv, work)]
@@ -69,6 +70,17 @@ def publish(snapshot: Snapshot, config: Config) -> dict[str, object]:
     _remove(storage, keep={STATE, *files})
     storage.write(STATE, json.dumps(key | {"files": files}, indent=1).encode())
     return {"status": "published", "files": files}
+
+
+def _written(state: bytes | None, key: dict[str, str]) -> dict[str, int] | None:
+    """The files that were written, with their sizes; None if that was not for `key`."""
+    try:
+        found = json.loads(state or b"{}")
+    except ValueError:
+        return None
+    if not isinstance(found, dict) or not key.items() <= found.items():
+        return None
+    return found.get("files")
 
 
 def lines(batch: pa.RecordBatch, neutralise: bool) -> pa.LargeStringArray:

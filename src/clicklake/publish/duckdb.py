@@ -24,7 +24,7 @@ def publish(path: Path, publication: Publication) -> Outcome | None:
 
     Raises ConfigError if the file holds anything that clicklake did not publish.
     """
-    if path.exists() and _shown(path) == publication.key:
+    if path.exists() and _is_whole(path, publication):
         return None
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
@@ -45,6 +45,7 @@ def _build(path: Path, publication: Publication) -> dict[str, int]:
         for name, query in publication.views.items():
             cursor.execute(f'create view "{name}" as {query}')
             cursor.execute(f"comment on view \"{name}\" is '{MARK}'")
+        _load(cursor, publication.counts(rows))
         _load(cursor, publication.record())
         connection.commit()
     return rows
@@ -60,21 +61,36 @@ def _load(cursor: dbapi.Cursor, feed: Feed) -> int:
     return feed.check(cursor.adbc_ingest(feed.name, as_reader(feed), mode="append"))
 
 
-def _shown(path: Path) -> tuple[str, str] | None:
-    """The key of the publication that a file holds, None if it is empty."""
+def _is_whole(path: Path, publication: Publication) -> bool:
+    """Whether a file shows this publication, with all its tables, rows and views.
+
+    Raises ConfigError if it holds anything that clicklake did not publish.
+    """
     with _opened(path) as connection:
-        names = connection.execute(
+        present = connection.execute(
             "select table_name, comment from duckdb_tables() union all "
             "select view_name, comment from duckdb_views() where not internal"
         ).fetchall()
-        foreign = [name for name, comment in names if comment != MARK]
+        foreign = [name for name, comment in present if comment != MARK]
         if foreign:
             raise ConfigError(
                 f"{path}: holds {foreign[0]}, which clicklake did not publish and would be lost. "
                 "Move it into another file, or set another [DATABASE] URL."
             )
+        tables = [feed.name for feed in publication.feeds]
+        expected = {*tables, *publication.views, Publication.TABLE, Publication.COUNTS}
+        if {name for name, _ in present} != expected:
+            return False
         query = f"select run_id, layout from {Publication.TABLE}"
-        return connection.execute(query).fetchone() if names else None
+        if connection.execute(query).fetchall() != [publication.key]:
+            return False
+        query = f"select name, rows from {Publication.COUNTS}"
+        counted = dict(connection.execute(query).fetchall())
+        return all(
+            connection.execute(f'select count(*) from "{name}"').fetchall()
+            == [(counted.get(name),)]
+            for name in tables
+        )
 
 
 @contextmanager

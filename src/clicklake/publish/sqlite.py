@@ -14,7 +14,7 @@ import pyarrow as pa
 from adbc_driver_sqlite import dbapi
 
 from clicklake.errors import ConfigError
-from clicklake.publish.tables import NAMES, Feed, Outcome, Publication, as_reader
+from clicklake.publish.tables import MARK, NAMES, Feed, Outcome, Publication, as_reader
 
 _TYPES = {
     pa.int64(): "integer",
@@ -27,6 +27,9 @@ _TYPES = {
 }
 
 
+_OURS = {Publication.TABLE, Publication.COUNTS, *NAMES}
+
+
 def publish(path: Path, publication: Publication) -> Outcome | None:
     """Rows of each table; None if the file shows this publication already.
 
@@ -34,18 +37,13 @@ def publish(path: Path, publication: Publication) -> Outcome | None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _opened(path) as cursor, _transaction(cursor):
-        present = _present(cursor)
-        if publication.TABLE in present:
-            if _shown(cursor) == publication.key:
-                return None
-        elif present:
-            raise ConfigError(
-                f"{path}: has a table {min(present)} that clicklake did not publish. "
-                "Rename it, or set another [DATABASE] URL."
-            )
+        present = _present(path, cursor)
+        if _is_whole(cursor, present, publication):
+            return None
         for name in present:
             cursor.execute(f'drop table "{name}"')
         rows = {feed.name: _load(cursor, feed) for feed in publication.feeds}
+        _load(cursor, publication.counts(rows))
         _load(cursor, publication.record())
     return Outcome(rows)
 
@@ -83,15 +81,47 @@ def _transaction(cursor: dbapi.Cursor) -> Iterator[None]:
         database.set_autocommit(True)
 
 
-def _present(cursor: dbapi.Cursor) -> set[str]:
-    """The file's tables and views that have a name of ours."""
-    cursor.execute("select name from sqlite_master where type in ('table', 'view')")
-    return {name for (name,) in cursor.fetchall()} & {Publication.TABLE, *NAMES}
+def _present(path: Path, cursor: dbapi.Cursor) -> set[str]:
+    """The file's tables that have a name of ours. Raises ConfigError if one is somebody else's."""
+    cursor.execute("select name, sql from sqlite_master where type in ('table', 'view')")
+    made = {name: str(sql) for name, sql in cursor.fetchall()}
+    present = {name: made[name] for name in made.keys() & _OURS}
+    # An earlier release left no mark.
+    is_marked = MARK in present.get(Publication.TABLE, MARK)
+    foreign = [name for name, sql in present.items() if is_marked and MARK not in sql]
+    if foreign:
+        raise ConfigError(
+            f"{path}: has a table {min(foreign)} that clicklake did not publish. "
+            "Rename it, or set another [DATABASE] URL."
+        )
+    return set(present)
 
 
-def _shown(cursor: dbapi.Cursor) -> tuple[str, str] | None:
-    cursor.execute(f"select run_id, layout from {Publication.TABLE}")
-    return cursor.fetchone()
+def _is_whole(cursor: dbapi.Cursor, present: set[str], publication: Publication) -> bool:
+    """Whether the file shows this publication, with all its tables, rows and indexes."""
+    if present != {Publication.TABLE, Publication.COUNTS, *(f.name for f in publication.feeds)}:
+        return False
+    if _rows(cursor, f"select run_id, layout from {Publication.TABLE}") != [publication.key]:
+        return False
+    indexes = {name for (name,) in _rows(cursor, "select name from sqlite_master")}
+    if not all(
+        _index(feed, column) in indexes for feed in publication.feeds for column in feed.indexes
+    ):
+        return False
+    counted = dict(_rows(cursor, f"select name, rows from {Publication.COUNTS}"))
+    return all(
+        _rows(cursor, f'select count(*) from "{feed.name}"') == [(counted.get(feed.name),)]
+        for feed in publication.feeds
+    )
+
+
+def _rows(cursor: dbapi.Cursor, query: str) -> list[tuple]:
+    cursor.execute(query)
+    return cursor.fetchall()
+
+
+def _index(feed: Feed, column: str) -> str:
+    return f"{feed.name}_{column}"
 
 
 def _load(cursor: dbapi.Cursor, feed: Feed) -> int:
@@ -99,8 +129,8 @@ def _load(cursor: dbapi.Cursor, feed: Feed) -> int:
         f'"{field.name}" {_TYPES[field.type]}{"" if field.nullable else " not null"}'
         for field in feed.schema
     )
-    cursor.execute(f'create table "{feed.name}" ({columns})')
+    cursor.execute(f'create table "{feed.name}" /* {MARK} */ ({columns})')
     rows = cursor.adbc_ingest(feed.name, as_reader(feed), mode="append")
     for column in feed.indexes:
-        cursor.execute(f'create index "{feed.name}_{column}" on "{feed.name}" ("{column}")')
+        cursor.execute(f'create index "{_index(feed, column)}" on "{feed.name}" ("{column}")')
     return feed.check(rows)

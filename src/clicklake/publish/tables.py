@@ -55,6 +55,14 @@ PUBLICATION = pa.schema(
     ]
 )
 
+# What `clicklake_tables` holds: how many rows each table has, to tell whether they are all there.
+COUNTS = pa.schema(
+    [
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("rows", pa.int64(), nullable=False),
+    ]
+)
+
 # Every name that a table or view of a publication may have; nothing else is ever replaced.
 NAMES = frozenset(
     {
@@ -105,6 +113,7 @@ class Publication:
     """All that a database shows of one run."""
 
     TABLE = "clicklake_publication"
+    COUNTS = "clicklake_tables"
 
     run_id: str
     seq: int
@@ -134,6 +143,12 @@ class Publication:
         }
         batch = pa.RecordBatch.from_pylist([row], schema=PUBLICATION)
         return Feed(self.TABLE, PUBLICATION, (), lambda: iter([batch]))
+
+    def counts(self, rows: Mapping[str, int]) -> Feed:
+        """The rows of the table COUNTS: how many each table has."""
+        found = [{"name": name, "rows": count} for name, count in rows.items()]
+        batch = pa.RecordBatch.from_pylist(found, schema=COUNTS)
+        return Feed(self.COUNTS, COUNTS, (), lambda: iter([batch]))
 
 
 def for_readers(snapshot: Snapshot, runs: Sequence[RunMetrics], now: datetime) -> Publication:
