@@ -97,8 +97,19 @@ def compute(
     bot_views_per_minute: int = 60,
     multiline: bool = False,
     crawlers: Iterable[str] | None = None,
+    being_written: Iterable[tuple[str, str]] = (),
 ) -> Result:
-    """The lake of one run over `files`: {source: {path in the source's folder: bytes on disk}}."""
+    """The lake of one run over `files`: {source: {path in the source's folder: bytes on disk}}.
+
+    `being_written`: (source, path) of files on a local disk that were written to just now.
+    """
+    files = {
+        source: {
+            path: _written(path, data) if (source, path) in set(being_written) else data
+            for path, data in contents.items()
+        }
+        for source, contents in files.items()
+    }
     names = read_crawlers() if crawlers is None else list(crawlers)
     result = Result()
     kept: dict[str, list[Row]] = {source: [] for source in SOURCES}
@@ -119,6 +130,13 @@ def compute(
     }
     result.tables = {name: sorted(rows, key=_nulls_first) for name, rows in tables.items()}
     return result
+
+
+def _written(path: str, data: bytes) -> bytes:
+    """The lines of a plain file that have an end; a compressed file is taken as it is."""
+    if path.endswith((".gz", ".bz2", ".zst")):
+        return data
+    return data[: data.rfind(b"\n") + 1]
 
 
 def read_crawlers(path: Path = CRAWLERS) -> list[str]:

@@ -168,7 +168,8 @@ def _run(given: argparse.Namespace, reporter: progress.Reporter) -> int:
 def _finish(loaded: config.Config, metrics: RunMetrics, reporter: progress.Reporter) -> None:
     place = loaded.datalake.output_data
     if not metrics.is_committed:
-        reporter.say(f"nothing new; the lake is as run {metrics.run_id or '(none)'} left it")
+        news = "nothing new but lines that are pending" if metrics.pending else "nothing new"
+        reporter.say(f"{news}; the lake is as run {metrics.run_id or '(none)'} left it")
         return
     from clicklake.cli import summary
 

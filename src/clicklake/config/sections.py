@@ -66,6 +66,7 @@ class Sources:
     csv_multiline: bool = _key(False, flag)
     on_bad_file: str = _key("set-aside", choice("set-aside", "refuse"))
     max_bad_files: float = _key(0.01, ratio)
+    settle_minutes: int = _key(10, whole(0))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from clicklake.storage import THREADS, Storage
 COMMITTED, NOTHING_NEW = "committed", "nothing_new"
 FATES = ("kept", "duplicate", "filtered", "quarantined")
 
-_OF_SOME = ("recomputed", "bad_files", "forgotten", "published")
+_OF_SOME = ("bad_files", "pending", "recomputed", "forgotten", "published")
 
 Json = Mapping[str, Any]
 
@@ -63,7 +63,8 @@ class RunMetrics:
     """A run. `status`: committed, or nothing_new, which tells of the run that left the lake so.
 
     By source: `books`, `reasons` (of quarantined rows), `vanished` (files), `bad_files` (that
-    are set aside, with the reasons). By table: `tables`,
+    are set aside, with the reasons), `pending` (bytes of last lines that are being written, by
+    file, which this run has not read). By table: `tables`,
     `months` (rewritten: `2018-04`), `forgotten` (rows that went with a person). `recomputed`:
     tables made anew because their declaration is another.
     """
@@ -87,6 +88,7 @@ class RunMetrics:
     recomputed: tuple[str, ...] = ()
     vanished: Mapping[str, list[str]] = field(default_factory=dict)
     bad_files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    pending: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     forgotten: Mapping[str, int] = field(default_factory=dict)
     published: Json = field(default_factory=dict)
 

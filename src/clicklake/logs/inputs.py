@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from clicklake.config import Config
 from clicklake.errors import ConfigError, InputError
 from clicklake.lake import OURS, Ledger, LedgerFile
+from clicklake.logs.tails import settled
 from clicklake.schemas import SOURCES
 from clicklake.storage import FileInfo, LocalStorage, Storage, is_s3, join, open_storage
 
@@ -21,6 +23,8 @@ REPLAYED = f"{OURS}/replay"  # below it, for each source, files that belong to i
 class Folder:
     """A source's folder and its files, hidden ones left out; empty files have size 0.
 
+    `pending`: how many bytes of a file that is being written its last line has so far; in `files`
+    it ends before them.
     Paths below `_clicklake/` are those of files that were replayed, and are in the lake.
     """
 
@@ -28,6 +32,7 @@ class Folder:
     storage: Storage
     files: tuple[FileInfo, ...]
     lake: Storage
+    pending: Mapping[str, int] = field(default_factory=dict)
 
     def storage_of(self, info: FileInfo) -> Storage:
         return self.lake if info.path.startswith(f"{REPLAYED}/") else self.storage
@@ -49,6 +54,11 @@ class Work:
     def source(self) -> str:
         return self.folder.source
 
+    @property
+    def pending(self) -> Mapping[str, int]:
+        """Bytes of last lines that are being written, by file; a later run reads them."""
+        return self.folder.pending
+
 
 def folders(config: Config, known: Collection[str] = ()) -> list[Folder]:
     """The sources that are there, and the `known` ones that were there once.
@@ -61,15 +71,17 @@ def folders(config: Config, known: Collection[str] = ()) -> list[Folder]:
     }
     output = open_storage(config.datalake.output_data)
     _check_apart(roots, output)
+    now, settle_seconds = time.time(), 60 * config.sources.settle_minutes
     found = []
     is_any = False
     for source, storage in roots.items():
         others = [other.root for other in (*roots.values(), output) if other is not storage]
-        files = _files(storage, others) + tuple(output.list(f"{REPLAYED}/{source}"))
+        listed, pending = settled(storage, _files(storage, others), now, settle_seconds)
+        files = listed + tuple(output.list(f"{REPLAYED}/{source}"))
         is_there = bool(files) or (isinstance(storage, LocalStorage) and storage.folder.is_dir())
         is_any = is_any or is_there
         if is_there or source in known:
-            found.append(Folder(source, storage, files, output))
+            found.append(Folder(source, storage, files, output, pending))
     if not is_any:
         looked = "\n".join(f"  {storage.root}" for storage in roots.values())
         raise InputError(

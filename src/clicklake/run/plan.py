@@ -134,6 +134,12 @@ def tell(plan: RunPlan, reporter: Reporter) -> None:
                 f"{work.source}: {', '.join(work.changed[:3])} changed after it was read; "
                 "the source is rebuilt from all its files"
             )
+        if work.pending:
+            reporter.say(
+                f"{work.source}: the last line of {len(work.pending)} files "
+                f"({min(work.pending)} …) is pending, as it is still being written; "
+                "a later run reads it"
+            )
     if plan.outdated:
         reporter.say(
             f"{', '.join(sorted(plan.outdated))}: made by another release of clicklake; "

@@ -32,6 +32,7 @@ def nothing_new(options: Options, lake: Lake, plan: RunPlan, began: float) -> Ru
         books={work.source: Books() for work in plan.works},
         reasons={work.source: {} for work in plan.works},
         tables=table_facts(lake.manifest),
+        pending=_pending(plan),
     )
 
 
@@ -71,6 +72,7 @@ def of_commit(
         recomputed=tuple(sorted(context.plan.outdated)),
         vanished={work.source: list(work.vanished) for work in works if work.vanished},
         bad_files=bad_files_of(context),
+        pending=_pending(context.plan),
     )
 
 
@@ -80,6 +82,10 @@ def bad_files_of(context: Context) -> dict[str, dict[str, str]]:
     for each in context.bad:
         found.setdefault(each.source, {})[each.file] = each.reason
     return found
+
+
+def _pending(plan: RunPlan) -> dict[str, dict[str, int]]:
+    return {work.source: dict(work.pending) for work in plan.works if work.pending}
 
 
 def _is_replay(work: Work) -> bool:

@@ -52,6 +52,11 @@ class LocalStorage:
             return FileInfo(path, stat.st_size, str(stat.st_mtime_ns))
         return None
 
+    @staticmethod
+    def modified(info: FileInfo) -> float:
+        """When a listed file was last written to, in seconds since 1970."""
+        return int(info.version) / 1e9
+
     def chunks(self, file: FileInfo, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         left = (file.size if end is None else end) - start
         with explained(self.uri(file.path)), (self.folder / file.path).open("rb") as stream:
