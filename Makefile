@@ -23,7 +23,7 @@ help:  ## this list
 	@touch $@ .venv/runtime
 
 etl: .venv/runtime  ## run the job on the sample data into lake/
-	cd src && ../$(BIN)/python scripts/etl.py
+	$(BIN)/python src/scripts/etl.py
 
 test: .venv/dev lint  ## lint, types and the fast tests
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not spark"
@@ -51,6 +51,9 @@ lint: .venv/dev  ## ruff and mypy
 audit: .venv/dev  ## known faults of what is installed (asks a service on the internet)
 	$(BIN)/pip-audit --strict
 
+lock: .venv/uv  ## pin everything that comes along, with hashes: requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.lock requirements.txt
+
 format: .venv/dev  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
@@ -61,4 +64,4 @@ notebook: .venv/dev  ## open the notebook on the lake (make etl first)
 clean:  ## remove what was built, not the lake
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help notebook etl test test-all bench torture lint audit format clean
+.PHONY: help lock notebook etl test test-all bench torture lint audit format clean

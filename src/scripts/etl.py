@@ -6,7 +6,7 @@ from pathlib import Path
 if (Path(__file__).resolve().parents[1] / "clicklake").is_dir():
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from clicklake.cli.main import run
+from clicklake.cli.app import leave, run
 
 if __name__ == "__main__":
-    run(sys.argv[1:])
+    leave(run("etl", sys.argv[1:]))

@@ -6,7 +6,7 @@ from pathlib import Path
 if (Path(__file__).resolve().parents[1] / "clicklake").is_dir():
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from clicklake.ask.query import main
+from clicklake.cli.app import run
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run("query", sys.argv[1:]))

@@ -15,6 +15,7 @@ import pytest
 
 from clicklake import lake
 from clicklake.ask import query
+from clicklake.cli import query as command
 from clicklake.config import ROOT, Config
 from clicklake.storage import open_storage
 from fake_lake import NOON, commit, write_lake
@@ -27,7 +28,7 @@ def ask(tmp_path, capfd, monkeypatch):
     (tmp_path / "dl.cfg").write_text("[DATALAKE]\nOUTPUT_DATA = lake\n")
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        code = query.main(arguments)
+        code = command.main(arguments)
         return (code, *capfd.readouterr())
 
     return run
@@ -136,7 +137,7 @@ def test_an_error_points_at_the_place(ask, shop, question, message, place):
 def test_other_mistakes(ask, shop, tmp_path):
     assert ask()[0] == 2
     assert ask("from users", "--to", "x.xls")[0] == 2
-    code, _, err = ask("from users", "--lake", str(tmp_path / "nowhere"))
+    code, _, err = ask("from users", "--output", str(tmp_path / "nowhere"))
     assert (code, "no lake is there" in err) == (4, True)
 
 
@@ -169,8 +170,8 @@ def test_a_lake_that_changes_meanwhile_is_asked_again(shop, tmp_path):
 
 
 def test_the_script_runs_from_src(shop):
-    command = [sys.executable, "scripts/query.py", "--lake", str(shop.root), "select 6 * 7 as n"]
-    done = subprocess.run(command, cwd=ROOT / "src", capture_output=True, text=True, check=True)
+    call = [sys.executable, "scripts/query.py", "--output", str(shop.root), "select 6 * 7 as n"]
+    done = subprocess.run(call, cwd=ROOT / "src", capture_output=True, text=True, check=True)
     assert "42" in done.stdout
 
 

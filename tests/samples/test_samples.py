@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import runpy
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -17,6 +16,7 @@ import pytest
 import hostile
 import oracle
 from clicklake import samples
+from clicklake.cli import generate
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample"
@@ -137,8 +137,8 @@ def test_the_script_cannot_write(tmp_path, monkeypatch, capsys):
 
 
 def run_script(monkeypatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["generate.py", *arguments])
-    return runpy.run_path(str(ROOT / "src" / "scripts" / "generate.py"))["main"]()
+    monkeypatch.setattr(sys, "argv", ["generate.py"])
+    return generate.main(arguments)
 
 
 # ------------------------------------------------------------------ the sample: every rule

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import re
@@ -28,11 +28,8 @@ READS = re.compile(r"(Get|Head|List|Describe)")
 
 
 def script() -> Any:
-    """src/scripts/deploy.py as a module."""
-    spec = importlib.util.spec_from_file_location("deploy", ROOT / "src" / "scripts" / "deploy.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The module behind deploy.py."""
+    return importlib.import_module("clicklake.cli.deploy")
 
 
 @dataclass

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from clicklake.aws.names import Deployment
-from clicklake.config import ROOT, Config
+from clicklake.config import FILES, ROOT, Config
 from clicklake.errors import ConfigError
 
-DEPLOY = ROOT / "deploy"
+DEPLOY = FILES / "deploy"
 REQUIREMENTS = DEPLOY / "requirements-emr.txt"
 BOOTSTRAP = DEPLOY / "bootstrap.sh"
 CACHE = ROOT / ".cache" / "wheels"
@@ -47,7 +47,7 @@ class Upload:
 
 def uploads(config: Config, own: Deployment, architecture: str) -> list[Upload]:
     """Everything that the cluster needs. The wheels' file need not be there yet."""
-    code, entry = code_zip(), (ROOT / "src" / "scripts" / "etl.py").read_bytes()
+    code, entry = code_zip(), (FILES / "src" / "scripts" / "etl.py").read_bytes()
     of_code = _hash(code, entry)
     bootstrap = BOOTSTRAP.read_bytes()
     settings = job_config(config, own).encode()
@@ -63,6 +63,8 @@ def uploads(config: Config, own: Deployment, architecture: str) -> list[Upload]:
 def code_zip() -> bytes:
     """The package as a zip: the same bytes from the same files, on any machine and day."""
     package = ROOT / "src" / "clicklake"
+    if not package.is_dir():  # installed, not a checkout
+        package = Path(__file__).resolve().parents[1]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(package.rglob("*")):
@@ -75,7 +77,7 @@ def code_zip() -> bytes:
 
 
 def _is_by_product(path: Path) -> bool:
-    return "__pycache__" in path.parts or path.name.startswith(".")
+    return bool({"__pycache__", "_checkout"} & set(path.parts)) or path.name.startswith(".")
 
 
 def job_config(config: Config, own: Deployment) -> str:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import atexit
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from clicklake import config, errors, progress
-from clicklake.errors import ClicklakeError, ConfigError
+from clicklake import __version__, config, progress
+from clicklake.cli import outer
+from clicklake.errors import ConfigError
 from clicklake.schemas import SOURCES
 
 if TYPE_CHECKING:
     from clicklake.lake.metrics import RunMetrics
 
-INTERRUPTED = 130
 FILES_SET_ASIDE = 6
 
 
@@ -27,60 +25,29 @@ def main(arguments: Sequence[str]) -> int:
     """Run `etl.py` and return its exit code."""
     given = parser().parse_args(arguments)
     reporter = progress.Reporter()
-    try:
-        return int(given.action(given, reporter))
-    except ClicklakeError as error:
-        _tell(error, reporter)
-        return error.exit_code
-    except KeyboardInterrupt:
-        reporter.say("interrupted; the lake is as the last complete run left it")
-        return INTERRUPTED
-    except Exception as error:
-        return _unexpected(error, reporter)
 
+    def tell(failure: outer.Failure) -> None:
+        style = None if failure.exit_code == outer.INTERRUPTED else "red"
+        reporter.console.print(failure.text, style=style, markup=False, soft_wrap=True)
 
-def run(arguments: Sequence[str]) -> NoReturn:
-    """Run `etl.py` as a process of its own, which ends at once.
-
-    To take itself apart costs Python half a second after a large run, for memory that goes anyway.
-    """
-    code = main(arguments)
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _unexpected(error: Exception, reporter: progress.Reporter) -> int:
-    from clicklake.engines import brief
-
-    if os.environ.get("CLICKLAKE_DEBUG"):
-        raise error
-    words = brief(error)
-    name, _, message = words.removeprefix(f"{errors.__name__}.").partition(": ")
-    if name in vars(errors):  # raised in an engine's worker
-        _tell(message, reporter)
-        return int(vars(errors)[name].exit_code)
-    text = f"{type(error).__name__}: {words}"
-    if "memory pool" in text:
-        text = f"The engine has too little memory; raise [JOB] MEMORY_MB. It said: {text}"
-    _tell(
-        f"{text}\n"
-        "The lake is as the last complete run left it. CLICKLAKE_DEBUG=1 shows where it happened.",
-        reporter,
+    state = "The lake is as the last complete run left it."
+    return outer.guarded(
+        lambda: int(given.action(given, reporter)),
+        tell,
+        interrupted="interrupted; the lake is as the last complete run left it",
+        state=state,
     )
-    return 1
-
-
-def _tell(error: object, reporter: progress.Reporter) -> None:
-    reporter.console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of `etl.py`."""
     parser = argparse.ArgumentParser(
-        prog="etl.py", description="Bring the lake up to date with its raw logs."
+        prog=outer.program("etl"),
+        description="Bring the lake up to date with its raw logs.",
+        epilog=outer.EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"clicklake {__version__}")
     _add_common(parser)
     parser.add_argument("--engine", choices=("auto", "sail", "spark"), default="auto")
     parser.add_argument("--as-of", type=_date, metavar="DATE", help="the run's date (UTC)")
@@ -173,7 +140,7 @@ def _finish(loaded: config.Config, metrics: RunMetrics, reporter: progress.Repor
         return
     from clicklake.cli import summary
 
-    hint = 'ask it: python scripts/query.py "select * from user_page_views limit 5"'
+    hint = f"ask it: {outer.command('query')} 'from user_page_views limit 5'"
     summary.show(reporter.console, metrics, place, hint)
 
 

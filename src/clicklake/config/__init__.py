@@ -2,6 +2,7 @@
 
 from clicklake.config.load import find, load
 from clicklake.config.sections import (
+    FILES,
     ROOT,
     S3,
     Aws,
@@ -17,6 +18,7 @@ from clicklake.config.sections import (
 )
 
 __all__ = [
+    "FILES",
     "ROOT",
     "S3",
     "Aws",

@@ -28,8 +28,12 @@ from clicklake.config.checks import (
     whole,
 )
 
-# The checkout: src/clicklake/config/ is three levels below it.
-ROOT = Path(__file__).resolve().parents[3]
+# The checkout: src/clicklake/config/ is three levels below it. An installed package has none: what
+# it needs of it comes along in `_checkout`, and default places are meant from the working folder.
+_CHECKOUT = Path(__file__).resolve().parents[3]
+_IS_INSTALLED = not (_CHECKOUT / "dl.cfg.template").is_file()
+FILES = Path(__file__).resolve().parents[1] / "_checkout" if _IS_INSTALLED else _CHECKOUT
+ROOT = Path.cwd() if _IS_INSTALLED else _CHECKOUT
 
 
 def _key(default: Any, check: Check = any_text, *, secret: bool = False) -> Any:

@@ -60,7 +60,7 @@ def read_snapshot(lake: str) -> ManifestSnapshot:
     except FileNotFoundError:
         raise InputError(
             f"{lake}: no lake is there ({MANIFEST} is missing). Run scripts/etl.py first, or "
-            "name the lake with --lake or [DATALAKE] OUTPUT_DATA."
+            "name the lake with --output or [DATALAKE] OUTPUT_DATA."
         ) from None
 
 

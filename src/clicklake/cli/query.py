@@ -1,0 +1,123 @@
+"""`query.py`'s arguments: what to ask, and in which shape the answer comes."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from clicklake import config as configuration
+from clicklake import engines
+from clicklake.ask import formats, table
+from clicklake.ask.query import TABLES, ask
+from clicklake.cli import outer
+from clicklake.config import Config
+from clicklake.errors import ConfigError
+from clicklake.publish.files import replace_file
+from clicklake.storage import Storage, open_storage
+
+ENDINGS = {"md": "markdown"}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `query.py` and return its exit code."""
+    given = _parser().parse_args(arguments)
+
+    def work() -> int:
+        try:
+            _run(given)
+        except BrokenPipeError:  # as in `query.py … | head`
+            sys.stderr.close()
+        return 0
+
+    return outer.guarded(work)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=outer.program("query"),
+        description="Ask the lake in SQL (DuckDB's). Without a query, on a terminal: a shell.",
+        epilog=outer.EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sql", nargs="?", help='a query; "-" reads it from standard input')
+    parser.add_argument("--tables", action="store_true", help="list the tables and their columns")
+    parser.add_argument("--format", choices=("table", *formats.FORMATS), help="default: table")
+    parser.add_argument("--to", metavar="FILE", type=Path, help="write a file instead of printing")
+    parser.add_argument(
+        "--limit", type=int, default=100, metavar="N", help="rows that a table shows (0: all)"
+    )
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--wide", action="store_true", help="all columns, however many they are")
+    shape.add_argument("--vertical", action="store_true", help="a table with one value a line")
+    parser.add_argument("--config", metavar="FILE", help="a dl.cfg")
+    parser.add_argument("--output", metavar="PLACE", help="the lake; beats OUTPUT_DATA")
+    parser.add_argument("--lake", dest="output", help=argparse.SUPPRESS)  # its former name
+    return parser
+
+
+def _run(given: argparse.Namespace) -> None:
+    question, format_ = _question(given), _format(given)
+    overrides = {"DATALAKE.OUTPUT_DATA": given.output} if given.output else {}
+    loaded = configuration.load(given.config, overrides)
+    engines.use_keys(loaded.aws)
+    storage = open_storage(loaded.datalake.output_data)
+    if question is None:
+        from clicklake.ask import shell
+
+        shell.run(storage, loaded, given.limit, wide=given.wide, vertical=given.vertical)
+    elif format_ == "table":
+        found, more = ask(storage, loaded, question, lambda a: table.first(a, given.limit))
+        table.show(found, more, wide=given.wide, vertical=given.vertical)
+    else:
+        _write(storage, loaded, question, format_, given.to)
+
+
+def _write(
+    storage: Storage, loaded: Config, question: str, format_: str, target: Path | None
+) -> None:
+    """The answer in a file, which is there once it is complete, or on standard output."""
+    if target and not target.absolute().parent.is_dir():
+        raise ConfigError(f"--to {target}: there is no folder {target.absolute().parent}.")
+    beside = target.absolute().parent if target else None
+    try:
+        with tempfile.TemporaryDirectory(prefix=".clicklake-", dir=beside) as folder:
+            file = Path(folder) / "answer"
+            ask(storage, loaded, question, lambda a: formats.write(a, file, format_, loaded))
+            if target:
+                replace_file(file, target)
+                return
+            with file.open("rb") as stream:
+                shutil.copyfileobj(stream, sys.stdout.buffer)
+            sys.stdout.flush()
+    except (PermissionError, IsADirectoryError) as error:
+        raise ConfigError(f"--to {target}: {error.strerror}.") from None
+
+
+def _question(given: argparse.Namespace) -> str | None:
+    """What is asked; None where a person is to be asked for it."""
+    if given.tables:
+        return TABLES
+    asks_for_rows = given.sql or given.to or given.format not in (None, "table")
+    if not asks_for_rows and sys.stdin.isatty() and sys.stdout.isatty():
+        return None
+    question = sys.stdin.read() if given.sql == "-" else given.sql
+    if not question or not question.strip():
+        raise ConfigError(
+            f'ask something: {outer.program("query")} "select …", or list the tables by --tables.'
+        )
+    return str(question)
+
+
+def _format(given: argparse.Namespace) -> str:
+    """As told, or as the file's ending says."""
+    ending = given.to.suffix.removeprefix(".") if given.to else "table"
+    format_ = given.format or ENDINGS.get(ending, ending)
+    if given.to and format_ not in formats.FORMATS:
+        raise ConfigError(
+            f"--to {given.to}: add --format; a file is one of {', '.join(formats.FORMATS)}."
+        )
+    return str(format_)
