@@ -80,14 +80,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "raw": "{",
         "run_id": "r1",
     },
-    "bad_files": {
-        "source": "page_views",
-        "file": "2018-04-01.json.gz",
-        "size": 7,
-        "reason": "damaged",
-        "first_run": "r1",
-        "last_run": "r1",
-    },
 }
 
 Rows = Sequence[Mapping[str, Any]]
