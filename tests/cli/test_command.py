@@ -25,6 +25,7 @@ def test_help_names_the_commands_and_the_exit_codes(capsys):
         "3",
         "4",
         "5",
+        "6",
         "7",
         "130",
         "1",
