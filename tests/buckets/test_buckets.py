@@ -22,7 +22,7 @@ from clicklake.engines.spark import Spark
 from clicklake.lake.tables import Tables
 from clicklake.parse import compiled as kernels
 from clicklake.parse.rows import CLICKS, SOURCES
-from clicklake.parse.texts import Texts
+from clicklake.parse.texts import TextColumn
 from clicklake.rules import visits
 from clicklake.storage import open_storage
 
@@ -48,7 +48,7 @@ def test_shares(
 ) -> None:
     engine = kind.__new__(kind)  # not started
     engine.cores = cores
-    given = buckets.shares(text_bytes, rows, engine)
+    given = buckets.partitioning(text_bytes, rows, engine)
     assert (given.buckets, given.tasks) == expected
 
 
@@ -224,17 +224,17 @@ def test_users_are_in_one_part_each(sail: Engine, tmp_path: Path) -> None:
     for number in range(3):
         path = tmp_path / f"landed/_bucket={number}/0.parquet"
         landed = pq.read_table(path, partitioning=None)["user_id"].to_pylist()
-        within = [row["user_id"] for row in buckets.Part(number, 3).within(rows).collect()]
+        within = [row["user_id"] for row in buckets.UserPartition(number, 3).within(rows).collect()]
         assert sorted(landed) == sorted(within)
         assert len(landed) > 60
-    assert buckets.ALL.within(rows).count() == 200
+    assert buckets.ALL_USERS.within(rows).count() == 200
 
 
 def _agree_on_buckets(engine: Engine, place: Path) -> None:
     tables = Tables(engine.session, open_storage(str(place)), "run")
     rows = engine.session.createDataFrame(_clicks(500))
-    shares = buckets.Shares(5, 2)
-    for number, infos in buckets.write(tables, rows, "known", shares, engine.gathered).items():
+    shares = buckets.Partitioning(5, 2)
+    for number, infos in buckets.write(tables, rows, "known", shares, engine.shuffled).items():
         found = [pq.read_table(place / info.path, partitioning=None) for info in infos]
         visitors = pa.concat_tables(found)["anonymous_user_id"].unique().to_pylist()
         assert {zlib.crc32(name.encode()) % 5 for name in visitors} == {number}
@@ -264,7 +264,7 @@ def _coded(batch: pa.RecordBatch, landing: buckets.Landing) -> pa.RecordBatch:
     def encoded(name: str) -> pa.DictionaryArray:
         values = [(value or "").encode() for value in batch[name].to_pylist()]
         edges = np.cumsum([0, *map(len, values)], dtype=np.int32)
-        texts = Texts(b"".join(values), edges[:-1], edges[1:], kernels)
+        texts = TextColumn(b"".join(values), edges[:-1], edges[1:], kernels)
         return landing.interners[name].encode(texts, np.arange(len(values)))
 
     columns = [encoded(name) if name in landing.interners else batch[name] for name in CLICKS.names]
@@ -277,7 +277,7 @@ def test_a_column_has_the_texts_alone_that_it_holds(
     monkeypatch: pytest.MonkeyPatch, compiled: ModuleType | None, codes: list[int]
 ) -> None:
     monkeypatch.setattr(visits, "kernels", lambda: compiled)
-    column = visits.Texts(np.array(codes, np.int32), pa.array(list("abcde"))).to_arrow()
+    column = visits.CodedTexts(np.array(codes, np.int32), pa.array(list("abcde"))).to_arrow()
     assert column.to_pylist() == [None if code < 0 else "abcde"[code] for code in codes]
     assert sorted(column.dictionary.to_pylist()) == sorted(
         {"abcde"[code] for code in codes if code >= 0}

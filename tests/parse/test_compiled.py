@@ -11,7 +11,7 @@ import pytest
 from clicklake.parse import compiled as kernels
 from clicklake.parse import csv, fields, values
 from clicklake.parse.blocks import Block
-from clicklake.parse.texts import Texts
+from clicklake.parse.texts import TextColumn
 
 LAYOUT = csv.Layout(3, {"a": 0, "c": 2})
 RECORDS: dict[str, tuple[str | None, str | None] | str] = {
@@ -68,10 +68,10 @@ NO_EMAILS = ("", "@", "a@", "@b", "a@b@c", "a b@c", "a@b\tc", "ab", "a@@b")
 both_ways = pytest.mark.parametrize("compiled", [None, kernels], ids=["Python", "compiled"])
 
 
-def texts(values: list[str], compiled: ModuleType | None) -> Texts:
+def texts(values: list[str], compiled: ModuleType | None) -> TextColumn:
     parts = [value.encode() for value in values]
     edges = np.cumsum([0, *map(len, parts)], dtype=np.int32)
-    return Texts(b"".join(parts), edges[:-1], edges[1:], compiled)
+    return TextColumn(b"".join(parts), edges[:-1], edges[1:], compiled)
 
 
 @both_ways

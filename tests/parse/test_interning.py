@@ -13,13 +13,13 @@ from clicklake.parse import compiled as kernels
 from clicklake.parse import interning, texts
 from clicklake.parse.compiled import texts as compiled_texts
 from clicklake.parse.interning import Interner, checksums
-from clicklake.parse.texts import Texts
+from clicklake.parse.texts import TextColumn
 
 
-def _texts(values: list[bytes]) -> Texts:
-    """Texts with nothing between them, or before the first and behind the last."""
+def _texts(values: list[bytes]) -> TextColumn:
+    """TextColumn with nothing between them, or before the first and behind the last."""
     edges = np.cumsum([0, *map(len, values)], dtype=np.int32)
-    return Texts(b"".join(values), edges[:-1], edges[1:], kernels)
+    return TextColumn(b"".join(values), edges[:-1], edges[1:], kernels)
 
 
 def _encoded(interner: Interner, values: list[bytes]) -> pa.DictionaryArray:
@@ -95,7 +95,7 @@ def test_the_scanner_is_there_where_much_is_read(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 16, 17, 25, 40])
 def test_texts_of_one_hash_are_compared_to_the_last_byte(size: int) -> None:
-    """Texts with the same hash are rare: the comparison that tells them apart, by itself."""
+    """TextColumn with the same hash are rare: the comparison that tells them apart, by itself."""
     word = bytes(65 + at % 26 for at in range(size))
     data = np.frombuffer(b"x" + word + b"yyyyyyyy", np.uint8)
 

@@ -5,33 +5,33 @@ the tables of one bucket after the other (`rules.visits`) and write them, each t
 its own for every month.
 """
 
-from clicklake.buckets.exchange import found, write
+from clicklake.buckets.exchange import staged_buckets, write
 from clicklake.buckets.labelling import label
 from clicklake.buckets.landing import Landing
-from clicklake.buckets.shares import (
-    ALL,
+from clicklake.buckets.partitioning import (
+    ALL_USERS,
     BUCKET,
-    NONE,
+    NO_PERSON,
     Buckets,
-    Gathered,
-    Part,
-    Shares,
-    shares,
-    together,
+    Partitioning,
+    Shuffle,
+    UserPartition,
+    merged,
+    partitioning,
 )
 
 __all__ = [
-    "ALL",
+    "ALL_USERS",
     "BUCKET",
-    "NONE",
+    "NO_PERSON",
     "Buckets",
-    "Gathered",
     "Landing",
-    "Part",
-    "Shares",
-    "found",
+    "Partitioning",
+    "Shuffle",
+    "UserPartition",
     "label",
-    "shares",
-    "together",
+    "merged",
+    "partitioning",
+    "staged_buckets",
     "write",
 ]

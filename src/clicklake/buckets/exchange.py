@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from clicklake.buckets.shares import BUCKET, NONE, Gathered, Shares
+from clicklake.buckets.partitioning import BUCKET, NO_PERSON, Partitioning, Shuffle
 from clicklake.lake import partition_values
 from clicklake.lake.tables import Tables
 from clicklake.storage import FileInfo
@@ -19,20 +19,20 @@ _NARROW: dict[str, int | str] = {
 
 
 def write(
-    tables: Tables, rows: DataFrame, folder: str, given: Shares, gathered: Gathered
+    tables: Tables, rows: DataFrame, folder: str, partitioning: Partitioning, shuffled: Shuffle
 ) -> dict[int, list[FileInfo]]:
-    """Bring rows into buckets by visitor; those without a visitor into the bucket `NONE`.
+    """Bring rows into buckets by visitor; those without a visitor into the bucket `NO_PERSON`.
 
-    `gathered`: as `Engine.gathered`.
+    `shuffled`: as `Engine.shuffled`.
     """
     visitor = F.col("anonymous_user_id")
-    number = F.pmod(F.crc32(visitor.cast("binary")), F.lit(given.buckets)).cast("int")
-    rows = rows.withColumn(BUCKET, F.when(visitor.isNull(), NONE).otherwise(number))
-    tables.write(gathered(rows, BUCKET), folder, [BUCKET], **_NARROW)
-    return found(tables, folder)
+    number = F.pmod(F.crc32(visitor.cast("binary")), F.lit(partitioning.buckets)).cast("int")
+    rows = rows.withColumn(BUCKET, F.when(visitor.isNull(), NO_PERSON).otherwise(number))
+    tables.write(shuffled(rows, BUCKET), folder, [BUCKET], **_NARROW)
+    return staged_buckets(tables, folder)
 
 
-def found(tables: Tables, folder: str) -> dict[int, list[FileInfo]]:
+def staged_buckets(tables: Tables, folder: str) -> dict[int, list[FileInfo]]:
     """The buckets in a folder of the staging area."""
     files: dict[int, list[FileInfo]] = {}
     for info in tables.files(folder):

@@ -9,7 +9,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from clicklake.buckets.shares import Buckets
+from clicklake.buckets.partitioning import Buckets
 from clicklake.buckets.writers import MonthWriters
 from clicklake.engines.batches import owned
 from clicklake.lake.parquet import open_parquet

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clicklake.buckets.shares import BUCKET
+from clicklake.buckets.partitioning import BUCKET
 from clicklake.parse.interning import Interner, checksums
 from clicklake.parse.rows import Source
-from clicklake.rules.visits import Texts
+from clicklake.rules.visits import CodedTexts
 from clicklake.storage import Storage
 
 _AT_ONCE = 1 << 20  # rows that a reader keeps until it writes them
@@ -85,7 +85,7 @@ class Landing:
         self._events.clear()
         self._rows = 0
 
-    def _numbers(self, events: pa.Table, texts: dict[str, Texts]) -> np.ndarray:
+    def _numbers(self, events: pa.Table, texts: dict[str, CodedTexts]) -> np.ndarray:
         """Each event's bucket."""
         if self._person in texts:
             persons = texts[self._person]
@@ -94,11 +94,11 @@ class Landing:
             numbers = np.mod(events[self._person].to_numpy(), self._buckets)
         return numbers.astype(np.uint16)
 
-    def _texts(self, name: str, column: pa.ChunkedArray) -> Texts:
+    def _texts(self, name: str, column: pa.ChunkedArray) -> CodedTexts:
         if not pa.types.is_dictionary(column.type):
-            return Texts.of(column)
+            return CodedTexts.of(column)
         codes = pa.chunked_array([chunk.indices for chunk in column.chunks])
-        return Texts(codes.fill_null(-1).to_numpy(), self.interners[name].values)
+        return CodedTexts(codes.fill_null(-1).to_numpy(), self.interners[name].values)
 
     def _writer(self, bucket: int, schema: pa.Schema) -> pq.ParquetWriter:
         if bucket not in self._writers:

@@ -51,7 +51,7 @@ class Engine(Protocol):
     def files_at_once(self, month_bytes: int, target_bytes: int) -> int:
         """Into how many files a month of such a size is to be divided before it is written."""
 
-    def gathered(self, rows: DataFrame, by: str) -> DataFrame:
+    def shuffled(self, rows: DataFrame, by: str) -> DataFrame:
         """Rows on their way to folders by a column: those of a folder in one task, or not."""
 
     def settled(self, rows: DataFrame, scratch: Path) -> DataFrame:

@@ -65,7 +65,7 @@ class Sail:
         """Sail writes one file for each folder."""
         return month_bytes // target_bytes
 
-    def gathered(self, rows: DataFrame, by: str) -> DataFrame:
+    def shuffled(self, rows: DataFrame, by: str) -> DataFrame:
         return rows
 
     def settled(self, rows: DataFrame, scratch: Path) -> DataFrame:

@@ -67,7 +67,7 @@ class Spark:
         """Spark writes a file for each task and folder."""
         return 0
 
-    def gathered(self, rows: DataFrame, by: str) -> DataFrame:
+    def shuffled(self, rows: DataFrame, by: str) -> DataFrame:
         return rows.repartition(by)
 
     def settled(self, rows: DataFrame, scratch: Path) -> DataFrame:

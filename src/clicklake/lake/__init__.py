@@ -3,14 +3,14 @@
 from clicklake.lake.commits import Change, Lake
 from clicklake.lake.ledger import Ledger, LedgerFile
 from clicklake.lake.manifest import Definition, LiveFile, Manifest, Month, partition_values
-from clicklake.lake.places import MANIFEST, OURS, RUNS, STAGING
+from clicklake.lake.places import MANIFEST, RUNS, STAGING, STATE_FOLDER
 from clicklake.lake.snapshot import Snapshot, snapshot
 
 __all__ = [
     "MANIFEST",
-    "OURS",
     "RUNS",
     "STAGING",
+    "STATE_FOLDER",
     "Change",
     "Definition",
     "Lake",

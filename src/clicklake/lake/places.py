@@ -8,22 +8,22 @@
 `replay/<source>/`  repaired rows: files that belong to a source's input
 """
 
-OURS = "_clicklake"
-MANIFEST = f"{OURS}/manifest.json"
-LOG = f"{OURS}/log"
-STATE = f"{OURS}/state"
-STAGING = f"{OURS}/staging"
-RUNS = f"{OURS}/runs"
+STATE_FOLDER = "_clicklake"
+MANIFEST = f"{STATE_FOLDER}/manifest.json"
+LOG = f"{STATE_FOLDER}/log"
+STATE = f"{STATE_FOLDER}/state"
+STAGING = f"{STATE_FOLDER}/staging"
+RUNS = f"{STATE_FOLDER}/runs"
 
 # The names of documents.
 FORGOTTEN = "forgotten"
 RECOMMENDER = "recommender"
 
 # Where format 1 had them.
-FIRST_LEDGER = f"{OURS}/ledger.json.gz"
+FIRST_LEDGER = f"{STATE_FOLDER}/ledger.json.gz"
 FIRST_DOCUMENTS = {
-    FORGOTTEN: f"{OURS}/forgotten.json",
-    RECOMMENDER: f"{OURS}/recommender.json",
+    FORGOTTEN: f"{STATE_FOLDER}/forgotten.json",
+    RECOMMENDER: f"{STATE_FOLDER}/recommender.json",
 }
 
 

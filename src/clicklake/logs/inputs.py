@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 from clicklake.config import Config
 from clicklake.errors import ConfigError, InputError
-from clicklake.lake import OURS, Ledger, LedgerFile
+from clicklake.lake import STATE_FOLDER, Ledger, LedgerFile
 from clicklake.logs.tails import settled
 from clicklake.schemas import SOURCES
 from clicklake.storage import FileInfo, LocalStorage, Storage, is_s3, join, open_storage
 
 Refused = Mapping[str, Mapping[str, int]]  # quarantined rows, by file and reason
 
-REPLAYED = f"{OURS}/replay"  # below it, for each source, files that belong to its input, too
+REPLAYED = f"{STATE_FOLDER}/replay"  # below it, for each source, files of its input
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Work:
+class SourcePlan:
     """What a run does about one source."""
 
     folder: Folder
@@ -117,7 +117,7 @@ def _is_hidden(path: str) -> bool:
     return any(part.startswith((".", "_")) for part in path.split("/"))
 
 
-def compare(folder: Folder, ledger: Ledger) -> Work:
+def compare(folder: Folder, ledger: Ledger) -> SourcePlan:
     """What is new, grown, changed or gone since the ledger was written.
 
     Raises InputError if a file was changed and its source cannot be rebuilt.
@@ -138,7 +138,7 @@ def compare(folder: Folder, ledger: Ledger) -> Work:
         raise InputError(_cannot_rebuild(folder, changed, vanished))
     if changed:
         return rebuild(folder, changed=tuple(changed))
-    return Work(
+    return SourcePlan(
         folder,
         read=tuple(new + grown),
         grown=tuple(info.path for info in grown),
@@ -146,7 +146,7 @@ def compare(folder: Folder, ledger: Ledger) -> Work:
     )
 
 
-def again(folder: Folder, ledger: Ledger, refused: Refused) -> Work:
+def again(folder: Folder, ledger: Ledger, refused: Refused) -> SourcePlan:
     """Read the files of refused rows once more, as if they had grown.
 
     What is new, grown or changed is left to an ordinary run.
@@ -154,7 +154,7 @@ def again(folder: Folder, ledger: Ledger, refused: Refused) -> Work:
     ordinary = {info.path for info in compare(folder, ledger).read}
     there = {info.path: info for info in folder.files}
     paths = [path for path in sorted(refused) if path in there and path not in ordinary]
-    return Work(
+    return SourcePlan(
         folder,
         read=tuple(there[path] for path in paths),
         grown=tuple(paths),
@@ -163,9 +163,9 @@ def again(folder: Folder, ledger: Ledger, refused: Refused) -> Work:
     )
 
 
-def rebuild(folder: Folder, changed: tuple[str, ...] = ()) -> Work:
+def rebuild(folder: Folder, changed: tuple[str, ...] = ()) -> SourcePlan:
     """Read everything that is there."""
-    return Work(
+    return SourcePlan(
         folder, tuple(info for info in folder.files if info.size), rebuild=True, changed=changed
     )
 

@@ -18,7 +18,7 @@ from pyspark.sql.datasource import DataSourceReader, InputPartition
 from clicklake.buckets import Landing
 from clicklake.engines.batches import owned
 from clicklake.errors import AccessError, ClicklakeError
-from clicklake.lake import OURS
+from clicklake.lake import STATE_FOLDER
 from clicklake.lake.privacy import Forgotten
 from clicklake.logs.files import RefusedError, Tap, compression, decompressed
 from clicklake.logs.headers import HEAD, Header, without_end, without_header
@@ -55,7 +55,7 @@ class LogReader(DataSourceReader):
 
     def _storage(self, info: FileInfo) -> Storage:
         """Where a file is: below the source's folder, or one that was replayed, in the lake."""
-        return open_storage(self.lake if info.path.startswith(f"{OURS}/") else self.root)
+        return open_storage(self.lake if info.path.startswith(f"{STATE_FOLDER}/") else self.root)
 
     def _splits(self, storage: Storage, info: FileInfo) -> Iterator[Split]:
         is_whole = self.multiline or compression(info.path)

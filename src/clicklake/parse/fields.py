@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from clicklake.parse.texts import Texts
+from clicklake.parse.texts import TextColumn
 from clicklake.parse.values import DAY, FAR, INVALID, ODD, SECOND
 
 _WHOLE = re.compile(r"([+-]?)0*([0-9]{1,19})")
@@ -27,7 +27,7 @@ _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def whole_number(texts: Texts) -> tuple[np.ndarray, np.ndarray]:
+def whole_number(texts: TextColumn) -> tuple[np.ndarray, np.ndarray]:
     """int64 of digits with an optional sign, and which of the texts are such a number."""
     numbers = _usual(texts, "whole_numbers")
     are_whole = numbers > ODD
@@ -46,7 +46,7 @@ def _whole(text: str | None) -> int | None:
     return number if -(2**63) <= number < 2**63 else None
 
 
-def iso_time(texts: Texts) -> np.ndarray:
+def iso_time(texts: TextColumn) -> np.ndarray:
     """`YYYY-MM-DD`, `T` or a space, `HH:MM:SS`, a fraction and a zone if there are any."""
     return _times(texts, "iso_times", _iso)
 
@@ -67,7 +67,7 @@ def _iso(text: str) -> int:
     return micros - (offset if sign == "+" else -offset)
 
 
-def unix_time(texts: Texts) -> np.ndarray:
+def unix_time(texts: TextColumn) -> np.ndarray:
     """Seconds since 1970, a fraction cut to microseconds; beyond any range it is `FAR`."""
     return _times(texts, "unix_times", _unix)
 
@@ -88,32 +88,32 @@ def _micros(fraction: str | None) -> int:
     return int((fraction or "")[:6].ljust(6, "0"))
 
 
-def is_email(texts: Texts) -> np.ndarray:
+def is_email(texts: TextColumn) -> np.ndarray:
     """Text with one `@`, something on both sides of it, and no blanks."""
     if texts.compiled:
         return texts.compiled.are_emails(texts.raw, texts.begins, texts.ends)
     return _which(texts, lambda text: _EMAIL.fullmatch(text) is not None)
 
 
-def equals(texts: Texts, word: str) -> np.ndarray:
+def equals(texts: TextColumn, word: str) -> np.ndarray:
     if texts.compiled:
         return texts.compiled.are_equal(texts.raw, texts.begins, texts.ends, word.encode())
     return _which(texts, word.__eq__)
 
 
-def _which(texts: Texts, holds: Callable[[str], bool]) -> np.ndarray:
+def _which(texts: TextColumn, holds: Callable[[str], bool]) -> np.ndarray:
     every = texts.to_pylist(range(len(texts)))
     return np.array([text is not None and holds(text) for text in every], np.bool_)
 
 
-def _times(texts: Texts, usual: str, exact: Callable[[str], int]) -> np.ndarray:
+def _times(texts: TextColumn, usual: str, exact: Callable[[str], int]) -> np.ndarray:
     times = _usual(texts, usual)
     odd = np.flatnonzero(times == ODD)
     times[odd] = [exact(text) if text else INVALID for text in texts.to_pylist(odd)]
     return times
 
 
-def _usual(texts: Texts, kernel: str) -> np.ndarray:
+def _usual(texts: TextColumn, kernel: str) -> np.ndarray:
     """What compiled code makes of the texts, ODD what it has left: all if there is none."""
     if texts.compiled is None:
         return np.full(len(texts), ODD)

@@ -1,4 +1,4 @@
-"""Texts as codes while they are read, so that what occurs often is kept once."""
+"""TextColumn as codes while they are read, so that what occurs often is kept once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pyarrow as pa
 
-from clicklake.parse.texts import Texts, kernels
+from clicklake.parse.texts import TextColumn, kernels
 
 _SLOTS = 1 << 12  # of a table at first; half of them are used at most
 _BYTES = 1 << 18
@@ -39,7 +39,7 @@ class Interner:
         buffers = [None, pa.py_buffer(self._offsets), pa.py_buffer(self._texts)]
         return pa.Array.from_buffers(pa.string(), self._known, buffers)
 
-    def encode(self, texts: Texts, at: np.ndarray) -> pa.DictionaryArray:
+    def encode(self, texts: TextColumn, at: np.ndarray) -> pa.DictionaryArray:
         """The texts of the rows `at`, as codes of `values`; an empty text is null."""
         if texts.compiled is None:
             raise ValueError("only texts that compiled code reads")

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clicklake.parse.blocks import MAX_RECORD, Block, is_utf8
-from clicklake.parse.texts import BLANKS, Texts
+from clicklake.parse.texts import BLANKS, TextColumn
 
 TOO_LONG = "record_too_long"
 INVALID_UTF8 = "invalid_utf8"
 _BLANKS = BLANKS.encode()
 
-Columns = dict[str, Texts]
+Columns = dict[str, TextColumn]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def columns(
     begins, ends = (side.reshape(len(odd), len(names)).T for side in (edges[:-1], edges[1:]))
     data = b"".join([block.data, plain.spill, *values]) if odd or plain.spill else block.data
     return {
-        name: Texts(
+        name: TextColumn(
             data,
             np.concatenate([plain.begins[column], begins[column]]),
             np.concatenate([plain.ends[column], ends[column]]),

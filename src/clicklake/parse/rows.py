@@ -13,7 +13,7 @@ from clicklake.parse import csv, fields, jsonl
 from clicklake.parse.blocks import Block, as_text
 from clicklake.parse.interning import Interner
 from clicklake.parse.records import Columns, Records
-from clicklake.parse.texts import Texts, kernels
+from clicklake.parse.texts import TextColumn, kernels
 from clicklake.parse.values import INVALID
 from clicklake.schemas import CLICKSTREAM, PAGE_VIEWS, USER_UPDATES
 
@@ -32,7 +32,7 @@ PAGE_VIEWS_KEYS = (
     jsonl.Key("user_id", is_number=True),
 )
 
-Values = dict[str, Texts | np.ndarray]  # columns; times are microseconds since 1970
+Values = dict[str, TextColumn | np.ndarray]  # columns; times are microseconds since 1970
 Checks = list[tuple[str, np.ndarray]]
 TimeRange = tuple[int, int]
 
@@ -145,9 +145,9 @@ def _batch(
 
 
 def _column(
-    values: Texts | np.ndarray, type_: pa.DataType, at: np.ndarray, interner: Interner | None
+    values: TextColumn | np.ndarray, type_: pa.DataType, at: np.ndarray, interner: Interner | None
 ) -> pa.Array:
-    if isinstance(values, Texts):
+    if isinstance(values, TextColumn):
         return interner.encode(values, at) if interner and values.compiled else values.to_arrow(at)
     if pa.types.is_timestamp(type_):
         return fields.timestamps(values[at])
@@ -162,7 +162,7 @@ def _rejects(block: Block, refused: list[tuple[int, int, str]]) -> Rejects:
     return Rejects([first for first, _, _ in refused], [reason for *_, reason in refused], raws)
 
 
-def _environment(environment: Texts) -> Checks:
+def _environment(environment: TextColumn) -> Checks:
     return [
         ("missing_environment", environment.is_null),
         (FILTERED, ~fields.equals(environment, PRODUCTION)),

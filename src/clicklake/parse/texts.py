@@ -34,7 +34,7 @@ def kernels() -> ModuleType | None:
 
 
 @dataclass(frozen=True)
-class Texts:
+class TextColumn:
     """A column: each text is `data` from its `begins` to its `ends`, UTF-8 without blanks around.
 
     An empty one is null. `compiled`: the kernels to use, if any.

@@ -9,7 +9,7 @@ import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 from clicklake.errors import ConfigError
-from clicklake.publish.pg_texts import Texts
+from clicklake.publish.pg_texts import StorableRows
 from clicklake.publish.tables import (
     COUNTS,
     MARK,
@@ -138,7 +138,7 @@ class Schema:
         name = _part(feed, version)
         only = f"version bigint not null default {version} check (version = {version})"
         self._run(f"create table {self._path(name)} ({only}, {_columns(feed.schema)})")
-        texts = Texts(feed)
+        texts = StorableRows(feed)
         rows = self._ingest(name, feed, texts.batches())
         for column in feed.indexes:
             key = f'"{column}"'

@@ -11,7 +11,7 @@ from clicklake.publish.tables import Batches, Feed
 
 
 @dataclass
-class Texts:
+class StorableRows:
     """A feed as PostgreSQL can store it, and what was seen on the way."""
 
     feed: Feed

@@ -51,27 +51,27 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Texts:
+class CodedTexts:
     """A column of texts: a code for each row, -1 for null, and what each code stands for."""
 
     codes: np.ndarray
     values: pa.Array
 
     @classmethod
-    def of(cls, column: pa.ChunkedArray) -> Texts:
+    def of(cls, column: pa.ChunkedArray) -> CodedTexts:
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
         encoded = column.unify_dictionaries().combine_chunks()
         codes = encoded.indices.fill_null(_NULL) if encoded.null_count else encoded.indices
         return cls(codes.to_numpy(), encoded.dictionary)
 
-    def take(self, at: np.ndarray) -> Texts:
-        return Texts(self.codes[at], self.values)
+    def take(self, at: np.ndarray) -> CodedTexts:
+        return CodedTexts(self.codes[at], self.values)
 
-    def by_value(self, values: pa.Array) -> Texts:
+    def by_value(self, values: pa.Array) -> CodedTexts:
         """The column in which each text is replaced by one that depends on it alone."""
-        texts = Texts.of(pa.chunked_array([values]))
-        return Texts(self._looked_up(texts.codes, _NULL), texts.values)
+        texts = CodedTexts.of(pa.chunked_array([values]))
+        return CodedTexts(self._looked_up(texts.codes, _NULL), texts.values)
 
     def numbers(self, values: pa.Array) -> pa.Array:
         """The column of numbers in which each text is replaced by its own."""
@@ -118,7 +118,7 @@ class Visits:
     """
 
     def __init__(self, events: pa.Table, rules: Rules) -> None:
-        texts = {name: Texts.of(events[name]) for name in TEXTS}
+        texts = {name: CodedTexts.of(events[name]) for name in TEXTS}
         time = _micros(events["time"])
         order = _distinct(_ordered(texts, time), texts, time)
         self.texts = {name: column.take(order) for name, column in texts.items()}
@@ -136,7 +136,7 @@ class Visits:
         return column.flags([names_crawler(value) for value in column.values.to_pylist()])
 
     @cached_property
-    def _derived(self) -> dict[str, Texts]:
+    def _derived(self) -> dict[str, CodedTexts]:
         """The columns of texts that follow from another one, or from visitor and start."""
         first = np.flatnonzero(self.is_first)
         visitors = self.texts["anonymous_user_id"].take(first).to_arrow().dictionary_decode()
@@ -150,8 +150,8 @@ class Visits:
                 for source, name, values in self._by_value
                 if pa.types.is_string(values.type)
             },
-            "session_id": Texts(number, sessions),
-            "bot_reason": Texts(reason, _REASONS),
+            "session_id": CodedTexts(number, sessions),
+            "bot_reason": CodedTexts(reason, _REASONS),
         }
 
     @cached_property
@@ -209,7 +209,7 @@ def _micros(times: pa.ChunkedArray) -> np.ndarray:
     return times.cast(pa.int64()).to_numpy()
 
 
-def _ordered(texts: dict[str, Texts], time: np.ndarray) -> np.ndarray:
+def _ordered(texts: dict[str, CodedTexts], time: np.ndarray) -> np.ndarray:
     """The rows' numbers by visitor, time and then `_TIES`; of visitors in no special order."""
     visitor = texts["anonymous_user_id"].codes
     order = np.argsort(time, kind="stable")
@@ -233,7 +233,7 @@ def _by_code(codes: np.ndarray) -> np.ndarray:
     return order[np.argsort((codes >> 16).astype(np.uint16)[order], kind="stable")]
 
 
-def _distinct(order: np.ndarray, texts: dict[str, Texts], time: np.ndarray) -> np.ndarray:
+def _distinct(order: np.ndarray, texts: dict[str, CodedTexts], time: np.ndarray) -> np.ndarray:
     """The same order without the rows whose key equals that of the row before."""
     differs = _changes(time[order], texts["anonymous_user_id"].codes[order])
     same = np.flatnonzero(~differs)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from clicklake.lake import Lake
 from clicklake.lake.parquet import open_parquet
-from clicklake.logs.inputs import Work
+from clicklake.logs.inputs import SourcePlan
 from clicklake.run.landing import Landed
 from clicklake.schemas import BAD_FILES
 from clicklake.storage import FileInfo
@@ -47,10 +47,10 @@ def known(lake: Lake) -> dict[tuple[str, str], BadFile]:
     return {(each.source, each.file): each for each in found}
 
 
-def found(landed: Landed, run_id: str, before: Known) -> list[BadFile]:
+def bad_files_in(landed: Landed, run_id: str, before: Known) -> list[BadFile]:
     """The bad files among those that were read."""
-    source = landed.work.source
-    sizes = {info.path: info.size for info in landed.work.read}
+    source = landed.planned.source
+    sizes = {info.path: info.size for info in landed.planned.read}
     reasons = {s.file: s.refused for s in landed.summaries if s.refused and s.damaged}
     bad = [
         BadFile(source, path, sizes[path], reason, run_id, run_id)
@@ -63,18 +63,20 @@ def _since(bad: BadFile, before: BadFile | None) -> BadFile:
     return replace(bad, first_run=before.first_run) if before else bad
 
 
-def may_be_set_aside(bad: Collection[BadFile], work: Work, before: Known, limit: float) -> bool:
+def may_be_set_aside(
+    bad: Collection[BadFile], planned: SourcePlan, before: Known, limit: float
+) -> bool:
     """Whether they are few enough. Files that were set aside before do not count again."""
-    new = [info for info in work.read if (work.source, info.path) not in before]
+    new = [info for info in planned.read if (planned.source, info.path) not in before]
     new_and_bad = [each for each in bad if (each.source, each.file) not in before]
     return len(new_and_bad) <= limit * len(new)
 
 
-def without(work: Work, bad: Collection[BadFile]) -> Work:
+def without(planned: SourcePlan, bad: Collection[BadFile]) -> SourcePlan:
     """What is left to be read; of a file that had grown, its old rows stay."""
     paths = {each.file for each in bad}
     return replace(
-        work,
-        read=tuple(info for info in work.read if info.path not in paths),
-        grown=tuple(path for path in work.grown if path not in paths),
+        planned,
+        read=tuple(info for info in planned.read if info.path not in paths),
+        grown=tuple(path for path in planned.grown if path not in paths),
     )

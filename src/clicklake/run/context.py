@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clicklake import buckets
-from clicklake.buckets import ALL, Part
+from clicklake.buckets import ALL_USERS, UserPartition
 from clicklake.config import Config
 from clicklake.engines import Engine
 from clicklake.lake import Lake, LiveFile
@@ -38,24 +38,24 @@ class Context:
     tables: Tables
     draft: Draft
     run_id: str
-    shares: buckets.Shares
+    partitioning: buckets.Partitioning
     landed: dict[str, Landed] = field(default_factory=dict)
     bad: list[BadFile] = field(default_factory=list)
     bad_before: Known = field(default_factory=dict)
     documents: dict[str, bytes] = field(default_factory=dict)
     recommendation: Mapping[str, Any] = field(default_factory=dict)
 
-    def parts(self, table: Table) -> list[Part]:
+    def parts(self, table: Table) -> list[UserPartition]:
         """A source's persons in parts that are worked at one after the other, in less memory.
 
         A month gets a file of each: they are no more than `Tables` lets stand.
         """
         landed = self.landed.get(table.name)
         if landed is None:
-            return [ALL]
+            return [ALL_USERS]
         files = 4 * max(1, self.month_bytes(table) // self.tables.target_bytes)
         count = self.engine.parts(min(power_of_two(files), landed.bucket_count))
-        return [Part(number, count) for number in range(count)]
+        return [UserPartition(number, count) for number in range(count)]
 
     def month_bytes(self, table: Table) -> int:
         """About what a month of a source's table takes that has new rows; 0 without any."""

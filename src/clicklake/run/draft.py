@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pyspark.sql import DataFrame
 
-from clicklake.buckets import ALL, Part
+from clicklake.buckets import ALL_USERS, UserPartition
 from clicklake.errors import DamagedError
 from clicklake.lake import Definition, Lake, Ledger, LiveFile, Manifest, Month
 from clicklake.lake.draft import StateDraft
@@ -45,7 +45,7 @@ class Draft(StateDraft):
         super().__init__(lake)
         self.tables = tables
         self.plan = plan
-        self._parts: dict[tuple[str, Part], Staged] = {}
+        self._parts: dict[tuple[str, UserPartition], Staged] = {}
 
     def known(self, table: Table) -> Manifest:
         """The lake as a table builds upon it: nothing, if its source is rebuilt."""
@@ -95,7 +95,9 @@ class Draft(StateDraft):
         self.put(table, Rewrite(staged, self.lake.manifest.files(table.name)))
         return staged.rows
 
-    def stage_part(self, table: Table, part: Part, rows: DataFrame, month_files: int) -> Staged:
+    def stage_part(
+        self, table: Table, part: UserPartition, rows: DataFrame, month_files: int
+    ) -> Staged:
         """Write some persons' rows of a table; `after` finds them again."""
         attempt = f"tables/{part.number}"
         staged = self.tables.stage(rows, table, attempt, month_files=month_files)
@@ -107,11 +109,11 @@ class Draft(StateDraft):
         rewrite = self.rewrite(TABLES[source])
         return rewrite.staged.rows if self.plan.is_rebuilt(source) else rewrite.gained
 
-    def after(self, table: Table, part: Part = ALL) -> DataFrame:
+    def after(self, table: Table, part: UserPartition = ALL_USERS) -> DataFrame:
         """A table as it will be after this run; `part`: of those that it was staged in."""
         live = self.live_files(table)
         staged = [path for path, _ in self.rewrite(table).staged.files]
-        if part != ALL:
+        if part != ALL_USERS:
             theirs = {path for path, _ in self._parts[table.name, part].files}
             staged = [path for path in staged if path in theirs]
         new = self.tables.read(table.schema, staged)
@@ -130,6 +132,6 @@ class Draft(StateDraft):
         known = {} if self.plan.rebuild else self.lake.ledger
         ledger = {source: dict(files) for source, files in known.items()}
         for source, each in landed.items():
-            files = {} if each.work.rebuild else ledger.get(source, {})
+            files = {} if each.planned.rebuild else ledger.get(source, {})
             ledger[source] = files | read_files(each, run_id)
         return ledger

@@ -16,7 +16,7 @@ from clicklake.lake import Change, Lake, Month, privacy
 from clicklake.lake.metrics import Books, RunMetrics
 from clicklake.lake.tables import Tables
 from clicklake.logs.files import text_bytes
-from clicklake.logs.inputs import Work
+from clicklake.logs.inputs import SourcePlan
 from clicklake.logs.progress import reset_rows_read, rows_read
 from clicklake.logs.source import LogSource
 from clicklake.progress import Reporter
@@ -60,7 +60,7 @@ class Execution:
             tables=tables,
             draft=Draft(lake, tables, plan),
             run_id=run_id,
-            shares=_shares(lake, plan, engine),
+            partitioning=_partitioning(lake, plan, engine),
             bad_before=bad_files.known(lake),
         )
 
@@ -82,9 +82,9 @@ class Execution:
 
     def _stage(self) -> dict[str, Books]:
         context = self.context
-        for work in context.plan.works:
-            if work.read or work.rebuild:
-                context.landed[work.source] = self._land(work)
+        for planned in context.plan.sources:
+            if planned.read or planned.rebuild:
+                context.landed[planned.source] = self._land(planned)
         limit = context.config.job.max_bad_ratio
         trust.refuse_what_cannot_be_trusted(context.landed.values(), limit)
         steps.compute(context)
@@ -93,12 +93,12 @@ class Execution:
             for source, landed in context.landed.items()
         }
 
-    def _land(self, work: Work) -> Landed:
+    def _land(self, planned: SourcePlan) -> Landed:
         context = self.context
-        with context.reporter.stage(f"read {work.source}", rows_read) as stage:
+        with context.reporter.stage(f"read {planned.source}", rows_read) as stage:
             reset_rows_read()
             how = self._options_of_readers()
-            reading = Reading(work, context.tables, context.engine, how, context.shares)
+            reading = Reading(planned, context.tables, context.engine, how, context.partitioning)
             landed = self._without_bad_files(reading, reading.landed())
             stage.rows = landed.total("read")
         self._warn_of_unknown_columns(landed)
@@ -108,9 +108,9 @@ class Execution:
         """What was read, if need be once more without the files that are set aside."""
         context = self.context
         settings, before = context.config.sources, context.bad_before
-        bad = bad_files.found(landed, context.run_id, before)
+        bad = bad_files.bad_files_in(landed, context.run_id, before)
         is_refused = settings.on_bad_file == "refuse" or not bad_files.may_be_set_aside(
-            bad, landed.work, before, settings.max_bad_files
+            bad, landed.planned, before, settings.max_bad_files
         )
         if not bad or is_refused:
             return landed
@@ -119,8 +119,8 @@ class Execution:
             context.reporter.warn(
                 f"{each.source}: {each.file} is set aside and tried again next time: {each.reason}"
             )
-        work = bad_files.without(landed.work, bad)
-        return replace(reading, work=work, folder="landing-without-bad-files").landed()
+        planned = bad_files.without(landed.planned, bad)
+        return replace(reading, planned=planned, folder="landing-without-bad-files").landed()
 
     def _options_of_readers(self) -> dict[str, Any]:
         return {
@@ -133,7 +133,7 @@ class Execution:
         names = {name for split in landed.summaries for name in split.unknown_columns}
         if names:
             shown = ", ".join(sorted(name or "(no name)" for name in names))
-            source = landed.work.source
+            source = landed.planned.source
             self.context.reporter.warn(f"{source}: unknown columns are ignored: {shown}")
 
     def _has_news(self) -> bool:
@@ -141,7 +141,7 @@ class Execution:
         draft, landed = self.context.draft, self.context.landed.values()
         tables = (table for table in TABLES.values() if table is not QUARANTINE)
         return any(map(draft.changes, tables)) or any(
-            each.reasons_by_file != each.work.refused for each in landed
+            each.reasons_by_file != each.planned.refused for each in landed
         )
 
     def _has_only_bad_files(self) -> bool:
@@ -151,7 +151,7 @@ class Execution:
         is_same = len(context.bad) == len(before) and all(
             each.is_as(before.get((each.source, each.file))) for each in context.bad
         )
-        others = any(each.work.read or each.work.rebuild for each in context.landed.values())
+        others = any(each.planned.read or each.planned.rebuild for each in context.landed.values())
         is_due = context.plan.outdated or context.plan.resettled
         return bool(context.bad) and is_same and not others and not is_due
 
@@ -185,17 +185,17 @@ def new_run_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
-def _shares(lake: Lake, plan: RunPlan, engine: Engine) -> buckets.Shares:
+def _partitioning(lake: Lake, plan: RunPlan, engine: Engine) -> buckets.Partitioning:
     """How the clickstream is shared out: by the new logs, and what is in the lake with them."""
-    work = plan.work(CLICKSTREAM.name)
+    planned = plan.source_plan(CLICKSTREAM.name)
     months: dict[Month | None, int] = {}
     if not plan.is_rebuilt(CLICKSTREAM.name):
         for file in lake.manifest.files(CLICKSTREAM.name):
             months[file.month] = months.get(file.month, 0) + file.rows
     everything = plan.is_outdated(CLICKSTREAM)
     beside = sum(months.values()) if everything else max(months.values(), default=0)
-    text = sum(text_bytes(info.path, info.size) for info in (work.read if work else ()))
-    return buckets.shares(text, beside, engine)
+    text = sum(text_bytes(info.path, info.size) for info in (planned.read if planned else ()))
+    return buckets.partitioning(text, beside, engine)
 
 
 def _today(now: datetime, lake: Lake) -> date:

@@ -11,12 +11,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from clicklake import buckets
-from clicklake.buckets import ALL, Buckets, Part
+from clicklake.buckets import ALL_USERS, Buckets, UserPartition
 from clicklake.engines import Engine
 from clicklake.lake import Month
 from clicklake.lake.tables import Tables
 from clicklake.logs.files import text_bytes
-from clicklake.logs.inputs import Work
+from clicklake.logs.inputs import SourcePlan
 from clicklake.logs.schema import landing_schema
 from clicklake.logs.source import LogSource, reader_options
 from clicklake.logs.summary import SplitSummary
@@ -31,10 +31,10 @@ _BUCKETS = 64  # of users, at most
 class Landed:
     """A source's new rows, in staging, and what was counted while they were parsed.
 
-    `buckets`: events by person; all else, and events that are in no bucket, in `NONE`.
+    `buckets`: events by person; all else, and events that are in no bucket, in `NO_PERSON`.
     """
 
-    work: Work
+    planned: SourcePlan
     tables: Tables
     buckets: Buckets
     bucket_count: int
@@ -45,29 +45,30 @@ class Landed:
         return [SplitSummary(**json.loads(row["_summary"])) for row in found]
 
     def _rows(self, paths: list[str]) -> DataFrame:
-        return self.tables.read(landing_schema(self.work.source), paths)
+        return self.tables.read(landing_schema(self.planned.source), paths)
 
     def _others(self) -> DataFrame:
         """The files with what is no event: summaries and quarantined rows, perhaps events."""
-        return self._rows([info.path for info in self.buckets.get(buckets.NONE, ())])
+        return self._rows([info.path for info in self.buckets.get(buckets.NO_PERSON, ())])
 
-    def events(self, part: Part = ALL) -> DataFrame:
+    def events(self, part: UserPartition = ALL_USERS) -> DataFrame:
         """The rows that may be kept, of all persons or of a part of them."""
         is_event = F.col("_reason").isNull() & F.col("_summary").isNull()
-        names = rows.SOURCES[self.work.source].schema.names
+        names = rows.SOURCES[self.planned.source].schema.names
         return self._rows(self._paths_of(part)).where(is_event).select(*names)
 
     def quarantined(self) -> DataFrame:
         """The rows that were turned away; `_line` counts from the start of their split."""
         return self._others().where(F.col("_reason").isNotNull())
 
-    def _paths_of(self, part: Part) -> list[str]:
+    def _paths_of(self, part: UserPartition) -> list[str]:
         """The files with a part's rows, of as many parts as divide the number of buckets."""
         return [
             info.path
             for number, infos in self.buckets.items()
             for info in infos
-            if part == ALL or (number != buckets.NONE and number % part.of == part.number)
+            if part == ALL_USERS
+            or (number != buckets.NO_PERSON and number % part.count == part.number)
         ]
 
     @property
@@ -108,7 +109,7 @@ class Landed:
     @property
     def refused_before(self) -> int:
         """How many of the rows were in the quarantine already."""
-        return sum(sum(reasons.values()) for reasons in self.work.refused.values())
+        return sum(sum(reasons.values()) for reasons in self.planned.refused.values())
 
 
 @dataclass(frozen=True)
@@ -118,48 +119,48 @@ class Reading:
     `folder`: of staging, for what is read.
     """
 
-    work: Work
+    planned: SourcePlan
     tables: Tables
     engine: Engine
     options: dict[str, Any]
-    shares: buckets.Shares
+    partitioning: buckets.Partitioning
     folder: str = "landing"
 
     def landed(self) -> Landed:
-        found = self.engine.land(self) if self.work.read else {}
-        return Landed(self.work, self.tables, found, self.bucket_count)
+        found = self.engine.land(self) if self.planned.read else {}
+        return Landed(self.planned, self.tables, found, self.bucket_count)
 
     @property
     def _folder(self) -> str:
-        return f"{self.folder}/{self.work.source}"
+        return f"{self.folder}/{self.planned.source}"
 
     def by_readers(self) -> Buckets:
         into = f"{self._folder}-buckets"
         others = self.tables.write(self._read(into), self._folder)
-        return {buckets.NONE: others, **buckets.found(self.tables, into)}
+        return {buckets.NO_PERSON: others, **buckets.staged_buckets(self.tables, into)}
 
     def by_exchange(self) -> Buckets:
         """The clickstream alone is brought into buckets; the others' rows stay as they come."""
-        if self.work.source == CLICKSTREAM.name:
+        if self.planned.source == CLICKSTREAM.name:
             return buckets.write(
-                self.tables, self._read(), self._folder, self.shares, self.engine.gathered
+                self.tables, self._read(), self._folder, self.partitioning, self.engine.shuffled
             )
-        return {buckets.NONE: self.tables.write(self._read(), self._folder)}
+        return {buckets.NO_PERSON: self.tables.write(self._read(), self._folder)}
 
     @property
     def bucket_count(self) -> int:
         """How many buckets a source's rows are put into by their readers."""
-        if self.work.source == CLICKSTREAM.name:
-            return self.shares.buckets
-        text = sum(text_bytes(info.path, info.size) for info in self.work.read)
+        if self.planned.source == CLICKSTREAM.name:
+            return self.partitioning.buckets
+        text = sum(text_bytes(info.path, info.size) for info in self.planned.read)
         return power_of_two(min(text // _BUCKET_BYTES, _BUCKETS))
 
     def _read(self, into: str | None = None) -> DataFrame:
         """What the readers yield; `into`: a folder of staging for events in buckets."""
         given = reader_options(
-            self.work.source,
-            self.work.folder.storage.root,
-            self.work.read,
+            self.planned.source,
+            self.planned.folder.storage.root,
+            self.planned.read,
             tasks=self.engine.reader_tasks,
             lake=self.tables.storage.root,
             into=(self.tables.folder(into), self.bucket_count) if into else None,

@@ -12,7 +12,7 @@ from clicklake.errors import InputError
 from clicklake.lake import Lake, Manifest, Snapshot, sql
 from clicklake.logs import inputs
 from clicklake.logs.files import text_bytes
-from clicklake.logs.inputs import Work
+from clicklake.logs.inputs import SourcePlan
 from clicklake.progress import Reporter
 from clicklake.rules import bots
 from clicklake.run.options import Options
@@ -31,25 +31,25 @@ class RunPlan:
     clickstream was made by others.
     """
 
-    works: tuple[Work, ...]
+    sources: tuple[SourcePlan, ...]
     outdated: frozenset[str]
     settings: Mapping[str, Any]
     resettled: bool
     rebuild: bool
 
-    def work(self, source: str) -> Work | None:
-        return next((work for work in self.works if work.source == source), None)
+    def source_plan(self, source: str) -> SourcePlan | None:
+        return next((planned for planned in self.sources if planned.source == source), None)
 
     def is_rebuilt(self, source: str) -> bool:
-        work = self.work(source)
-        return work is not None and work.rebuild
+        planned = self.source_plan(source)
+        return planned is not None and planned.rebuild
 
     def is_outdated(self, table: Table) -> bool:
         return table.name in self.outdated or (table is CLICKSTREAM and self.resettled)
 
     @property
     def is_idle(self) -> bool:
-        has_work = any(work.read or work.rebuild for work in self.works)
+        has_work = any(planned.read or planned.rebuild for planned in self.sources)
         return not (self.rebuild or self.resettled or self.outdated or has_work)
 
 
@@ -64,7 +64,7 @@ def make(config: Config, options: Options, lake: Lake) -> RunPlan:
     now = settings(config)
     snapshot = Snapshot(lake.storage, manifest)
     return RunPlan(
-        works=tuple(_works(found, options, lake)),
+        sources=tuple(_source_plans(found, options, lake)),
         outdated=frozenset(t.name for t in TABLES.values() if not snapshot.is_current(t)),
         settings=now,
         resettled=bool(manifest.files(CLICKSTREAM.name)) and manifest.settings != now,
@@ -82,7 +82,7 @@ def settings(config: Config) -> dict[str, Any]:
     }
 
 
-def _works(found: Sequence[inputs.Folder], options: Options, lake: Lake) -> list[Work]:
+def _source_plans(found: Sequence[inputs.Folder], options: Options, lake: Lake) -> list[SourcePlan]:
     if options.replay:
         refused = _refused(lake)
         wanted = {source: refused.get(source, {}) for source in options.replay}
@@ -123,21 +123,21 @@ def _refused(lake: Lake) -> dict[str, dict[str, dict[str, int]]]:
 
 def tell(plan: RunPlan, reporter: Reporter) -> None:
     """Say what is not as a user would expect it."""
-    for work in plan.works:
-        if work.vanished:
+    for planned in plan.sources:
+        if planned.vanished:
             reporter.say(
-                f"{work.source}: {len(work.vanished)} files that were read are gone "
-                f"({work.vanished[0]} …); their rows stay"
+                f"{planned.source}: {len(planned.vanished)} files that were read are gone "
+                f"({planned.vanished[0]} …); their rows stay"
             )
-        if work.changed:
+        if planned.changed:
             reporter.say(
-                f"{work.source}: {', '.join(work.changed[:3])} changed after it was read; "
+                f"{planned.source}: {', '.join(planned.changed[:3])} changed after it was read; "
                 "the source is rebuilt from all its files"
             )
-        if work.pending:
+        if planned.pending:
             reporter.say(
-                f"{work.source}: the last line of {len(work.pending)} files "
-                f"({min(work.pending)} …) is pending, as it is still being written; "
+                f"{planned.source}: the last line of {len(planned.pending)} files "
+                f"({min(planned.pending)} …) is pending, as it is still being written; "
                 "a later run reads it"
             )
     if plan.outdated:
@@ -149,5 +149,5 @@ def tell(plan: RunPlan, reporter: Reporter) -> None:
 
 def text_mb(plan: RunPlan, manifest: Manifest) -> int:
     """About how many MB of text the new files and the lake's tables hold."""
-    new = sum(text_bytes(info.path, info.size) for work in plan.works for info in work.read)
+    new = sum(text_bytes(info.path, info.size) for planned in plan.sources for info in planned.read)
     return (new + _PACKED * sum(file.bytes for file in manifest.all_files)) >> 20

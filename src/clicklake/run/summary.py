@@ -16,7 +16,7 @@ from clicklake.lake.metrics import (
     StageTime,
     table_facts,
 )
-from clicklake.logs.inputs import REPLAYED, Work
+from clicklake.logs.inputs import REPLAYED, SourcePlan
 from clicklake.run.context import Context
 from clicklake.run.options import Options
 from clicklake.run.plan import RunPlan
@@ -29,8 +29,8 @@ def nothing_new(options: Options, lake: Lake, plan: RunPlan, began: float) -> Ru
         status=NOTHING_NEW,
         engine=engines.choose(options.engine),
         seconds=round(time.monotonic() - began, 3),
-        books={work.source: Books() for work in plan.works},
-        reasons={work.source: {} for work in plan.works},
+        books={planned.source: Books() for planned in plan.sources},
+        reasons={planned.source: {} for planned in plan.sources},
         tables=table_facts(lake.manifest),
         pending=_pending(plan),
     )
@@ -46,7 +46,7 @@ def of_commit(
     seconds: float,
 ) -> RunMetrics:
     """Of a run that is about to be committed."""
-    works, landed = context.plan.works, context.landed
+    plans, landed = context.plan.sources, context.landed
     return RunMetrics(
         run_id=context.run_id,
         status=COMMITTED,
@@ -55,10 +55,10 @@ def of_commit(
         seq=manifest.seq,
         started_at=started_at.isoformat(timespec="seconds"),
         as_of=as_of.isoformat(),
-        books={work.source: books.get(work.source, Books()) for work in works},
+        books={planned.source: books.get(planned.source, Books()) for planned in plans},
         reasons={
-            work.source: landed[work.source].reasons if work.source in landed else {}
-            for work in works
+            planned.source: landed[planned.source].reasons if planned.source in landed else {}
+            for planned in plans
         },
         tables=table_facts(manifest),
         months=context.draft.months,
@@ -67,10 +67,10 @@ def of_commit(
             StageTime(stage.name, stage.seconds, stage.rows) for stage in context.reporter.stages
         ),
         recommendation=context.recommendation,
-        replayed=tuple(work.source for work in works if _is_replay(work)),
-        rebuilt=tuple(work.source for work in works if work.rebuild),
+        replayed=tuple(planned.source for planned in plans if _is_replay(planned)),
+        rebuilt=tuple(planned.source for planned in plans if planned.rebuild),
         recomputed=tuple(sorted(context.plan.outdated)),
-        vanished={work.source: list(work.vanished) for work in works if work.vanished},
+        vanished={planned.source: list(planned.vanished) for planned in plans if planned.vanished},
         bad_files=bad_files_of(context),
         pending=_pending(context.plan),
     )
@@ -85,8 +85,8 @@ def bad_files_of(context: Context) -> dict[str, dict[str, str]]:
 
 
 def _pending(plan: RunPlan) -> dict[str, dict[str, int]]:
-    return {work.source: dict(work.pending) for work in plan.works if work.pending}
+    return {planned.source: dict(planned.pending) for planned in plan.sources if planned.pending}
 
 
-def _is_replay(work: Work) -> bool:
-    return bool(work.refused) or any(info.path.startswith(REPLAYED) for info in work.read)
+def _is_replay(planned: SourcePlan) -> bool:
+    return bool(planned.refused) or any(info.path.startswith(REPLAYED) for info in planned.read)

@@ -16,7 +16,7 @@ def refuse_what_cannot_be_trusted(landed: Iterable[Landed], max_bad_ratio: float
     sources = list(landed)
     problems, denied = [], False
     for source in sources:
-        root = source.work.folder.storage.root
+        root = source.planned.folder.storage.root
         for split in source.summaries:
             if split.refused:
                 problems.append(f"{root}/{split.file}: {split.refused}.")
@@ -37,7 +37,7 @@ def check_every_byte_was_read(landed: Landed) -> None:
         if split.start != reached.get(split.file, 0):
             raise ClicklakeError(f"{split.file}: bytes before {split.start} were not read once.")
         reached[split.file] = split.end
-    for info in landed.work.read:
+    for info in landed.planned.read:
         if reached.get(info.path) != info.size:
             raise ClicklakeError(f"{info.path}: not all of it was read.")
 
@@ -57,7 +57,7 @@ def check_bad_ratio(landed: Landed, limit: float) -> None:
     raise InputError(
         "\n".join(
             [
-                f"{landed.work.source}: {bad:,} of {read:,} rows ({bad / read:.1%}) are bad, "
+                f"{landed.planned.source}: {bad:,} of {read:,} rows ({bad / read:.1%}) are bad, "
                 f"more than [JOB] MAX_BAD_RATIO allows ({limit:.1%}). Nothing was published.",
                 *lines,
                 *more,
@@ -79,10 +79,10 @@ def books(landed: Landed, kept: int) -> Books:
         filtered=landed.total("filtered"),
         quarantined=landed.total("quarantined"),
     )
-    source = landed.work.source
+    source = landed.planned.source
     if not counts.balance:
         raise ClicklakeError(f"{source}: the books do not balance: {counts}.")
-    if landed.work.refused and kept > landed.refused_before - counts.quarantined:
+    if landed.planned.refused and kept > landed.refused_before - counts.quarantined:
         raise InputError(
             f"{source}: rows that had come in before are now read otherwise, so they "
             "would be there twice. Nothing was published. Run etl.py --rebuild."
@@ -103,5 +103,5 @@ def read_files(landed: Landed, run_id: str) -> dict[str, LedgerFile]:
             ends_with_newline=splits[info.path][-1].ends_with_newline,
             run_id=run_id,
         )
-        for info in landed.work.read
+        for info in landed.planned.read
     }

@@ -1,4 +1,4 @@
-"""Texts as codes: copied, found by a keyed hash, counted anew."""
+"""TextColumn as codes: copied, found by a keyed hash, counted anew."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from clicklake.schemas import BAD_FILES
 
 def compute(context: Context) -> None:
     """Sources of which nothing was read keep what they had."""
-    tried = {work.source for work in context.plan.works if work.read or work.rebuild}
+    tried = {planned.source for planned in context.plan.sources if planned.read or planned.rebuild}
     rows = [each for each in context.bad_before.values() if each.source not in tried]
     rows += context.bad
     live = context.lake.manifest.files(BAD_FILES.name)

@@ -18,7 +18,7 @@ def compute(context: Context) -> None:
     job = context.config.job
     rules = Rules(job.session_gap_minutes, job.bot_views_per_minute)
     update = ClickstreamUpdate(
-        context.tables, known, draft.rows, rules, context.shares, context.engine.gathered
+        context.tables, known, draft.rows, rules, context.partitioning, context.engine.shuffled
     )
     with context.reporter.stage("write clickstream") as stage:
         touched = landed.months if landed else set()

@@ -17,7 +17,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from clicklake import buckets
-from clicklake.buckets import Buckets, Shares
+from clicklake.buckets import Buckets, Partitioning
 from clicklake.lake import LiveFile, Manifest, Month
 from clicklake.lake.tables import Rewrite, Staged, Tables
 from clicklake.parse.rows import CLICKS
@@ -54,15 +54,15 @@ class ClickstreamUpdate:
         manifest: Manifest,
         rows: Callable[[Table, Iterable[LiveFile]], DataFrame],
         rules: Rules,
-        shares: Shares,
-        gathered: buckets.Gathered,
+        partitioning: Partitioning,
+        shuffled: buckets.Shuffle,
     ) -> None:
         self.tables = tables
         self.manifest = manifest
         self.rows = rows
         self.rules = rules
-        self.shares = shares
-        self.gathered = gathered
+        self.partitioning = partitioning
+        self.shuffled = shuffled
         self._computed: set[Month] = set()
         self._sessions = Staged(SESSIONS, ())  # of the events of the months that were computed
 
@@ -110,9 +110,11 @@ class ClickstreamUpdate:
         parts = [new or {}]
         if known is not None:
             folder = f"events/{attempt}"
-            parts.append(buckets.write(self.tables, known, folder, self.shares, self.gathered))
-        events = buckets.together(*parts)
-        return buckets.label(self.tables, events, self.rules, attempt, self.shares.tasks)
+            parts.append(
+                buckets.write(self.tables, known, folder, self.partitioning, self.shuffled)
+            )
+        events = buckets.merged(*parts)
+        return buckets.label(self.tables, events, self.rules, attempt, self.partitioning.tasks)
 
     def _tails(self, months: set[Month]) -> dict[Month, datetime]:
         """Other months from which a session may go on into `months`, and from when on."""

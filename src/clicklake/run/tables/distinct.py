@@ -6,7 +6,7 @@ from functools import reduce
 
 from pyspark.sql import DataFrame
 
-from clicklake.buckets import Part
+from clicklake.buckets import UserPartition
 from clicklake.lake import LiveFile
 from clicklake.lake.tables import Rewrite, joined
 from clicklake.rules import distinct
@@ -39,7 +39,7 @@ def compute(context: Context, table: Table) -> None:
         stage.rows = staged.rows
 
 
-def _rows(context: Context, table: Table, known: list[LiveFile], part: Part) -> DataFrame:
+def _rows(context: Context, table: Table, known: list[LiveFile], part: UserPartition) -> DataFrame:
     """The distinct rows of a part's persons: new ones and those that are known."""
     landed = context.landed.get(table.name)
     found = [landed.events(part)] if landed else []

@@ -29,8 +29,8 @@ def compute(context: Context) -> None:
 def _of_source(context: Context, source: str, landed: Landed | None, is_outdated: bool) -> None:
     """A source's part: what was there is written again only where it changes."""
     live = _live(context, source)
-    again = set(landed.work.grown) if landed else set()
-    is_rebuilt = landed is not None and landed.work.rebuild
+    again = set(landed.planned.grown) if landed else set()
+    is_rebuilt = landed is not None and landed.planned.rebuild
     replaced = live if is_rebuilt or again or is_outdated else []
     if not (landed and landed.total("quarantined")) and not replaced:
         return

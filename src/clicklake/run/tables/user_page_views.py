@@ -35,7 +35,7 @@ def _touched_users(context: Context) -> DataFrame | None:
     """The users of the new rows; None if all users are to be done anew."""
     new = [context.landed[t.name] for t in (USER_UPDATES, PAGE_VIEWS) if t.name in context.landed]
     live = context.lake.manifest.files(USER_PAGE_VIEWS.name)
-    if not new or any(landed.work.rebuild for landed in new):
+    if not new or any(landed.planned.rebuild for landed in new):
         return None
     if any(map(context.plan.is_outdated, _INPUTS)) or not context.are_few(new, of=live):
         return None

@@ -14,7 +14,7 @@ from clicklake.storage import FileInfo
 BUCKET = "_bucket"
 
 
-NONE = -1  # the bucket of rows that are no events
+NO_PERSON = -1  # the bucket of rows that are no events
 
 
 _ROWS = 500_000  # of a bucket, about
@@ -26,43 +26,43 @@ _ROW_BYTES = 100  # of a line of the log, about
 Buckets = Mapping[int, Sequence[FileInfo]]
 
 
-Gathered = Callable[[DataFrame, str], DataFrame]
+Shuffle = Callable[[DataFrame, str], DataFrame]
 
 
 @dataclass(frozen=True)
-class Shares:
+class Partitioning:
     """How the work is shared: into how many buckets, and these among how many tasks."""
 
     buckets: int
     tasks: int
 
 
-def shares(text_bytes: int, rows: int, engine: Engine) -> Shares:
+def partitioning(text_bytes: int, rows: int, engine: Engine) -> Partitioning:
     """For so many bytes of new logs and so many rows of the lake.
 
     On many cores a task takes some 32 buckets, so that its files are not small.
     """
     count = engine.bucket_count(max(1, -(-(text_bytes // _ROW_BYTES + rows) // _ROWS)))
-    return Shares(count, min(count, max(engine.cores, count // 32)))
+    return Partitioning(count, min(count, max(engine.cores, count // 32)))
 
 
 @dataclass(frozen=True)
-class Part:
+class UserPartition:
     """The users whose rows are in the bucket of a number, of so many."""
 
     number: int = 0
-    of: int = 1
+    count: int = 1
 
     def within(self, rows: DataFrame) -> DataFrame:
         """Their rows, by `user_id`."""
-        is_theirs = F.pmod("user_id", F.lit(self.of)) == self.number
-        return rows if self.of == 1 else rows.where(is_theirs)
+        is_theirs = F.pmod("user_id", F.lit(self.count)) == self.number
+        return rows if self.count == 1 else rows.where(is_theirs)
 
 
-ALL = Part()
+ALL_USERS = UserPartition()
 
 
-def together(*parts: Buckets) -> dict[int, list[FileInfo]]:
+def merged(*parts: Buckets) -> dict[int, list[FileInfo]]:
     """The same buckets of several writes."""
-    numbers = sorted({number for part in parts for number in part if number != NONE})
+    numbers = sorted({number for part in parts for number in part if number != NO_PERSON})
     return {number: [info for part in parts for info in part.get(number, ())] for number in numbers}
