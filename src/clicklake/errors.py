@@ -48,10 +48,10 @@ class DamagedError(ClicklakeError):
 class ConflictError(ClicklakeError):
     """A name is taken by somebody else, or a bucket lies in another region."""
 
-    exit_code = 4
+    exit_code = 8
 
 
 class CapacityError(ClicklakeError):
     """A quota is used up, or AWS has no machine to give."""
 
-    exit_code = 5
+    exit_code = 9

@@ -158,25 +158,31 @@ def test_a_lake_that_changes_meanwhile_is_asked_again(shop, tmp_path):
     def use(answer: pa.RecordBatchReader) -> list:
         calls.append(answer)
         if len(calls) == 1:  # a run replaces the files before they are read
-            commit(write_lake(shop.root, 2, page_views=[{"url": "/new"}]))
+            commit(write_lake(Path(shop.storage.root), 2, page_views=[{"url": "/new"}]))
             for file in shop.files("page_views"):
                 Path(file).unlink()
             raise FileNotFoundError
         return answer.read_all().to_pylist()
 
-    storage = open_storage(str(shop.root))
+    storage = open_storage(str(shop.storage.root))
     assert query.ask(storage, Config(), "select url from page_views", use) == [{"url": "/new"}]
     assert len(calls) == 2
 
 
 def test_the_script_runs_from_src(shop):
-    call = [sys.executable, "scripts/query.py", "--output", str(shop.root), "select 6 * 7 as n"]
+    call = [
+        sys.executable,
+        "scripts/query.py",
+        "--output",
+        str(shop.storage.root),
+        "select 6 * 7 as n",
+    ]
     done = subprocess.run(call, cwd=ROOT / "src", capture_output=True, text=True, check=True)
     assert "42" in done.stdout
 
 
 def test_it_reads_what_the_job_writes(shop):
     """The snapshot of the lake is the one that queries and publications expect."""
-    snapshot = lake.snapshot(open_storage(str(shop.root)))
+    snapshot = lake.snapshot(open_storage(str(shop.storage.root)))
     assert (snapshot.run_id, snapshot.seq, snapshot.rows("page_views")) == ("run-1", 1, 3)
     assert sorted(snapshot.files("page_views")) == sorted(shop.files("page_views"))

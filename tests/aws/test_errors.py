@@ -100,7 +100,7 @@ def test_a_bucket_of_another_account(laptop):
     ).create_bucket(Bucket="popular-name")
     laptop.settings["S3"] = {"CODE_BUCKET": "popular-name"}
     done = laptop.deploy("up")
-    refused(done, 4, "bucket popular-name", "taken by another account", "[S3] of dl.cfg")
+    refused(done, 8, "bucket popular-name", "taken by another account", "[S3] of dl.cfg")
     assert laptop.mutations() == []
 
 
@@ -111,7 +111,7 @@ def test_a_bucket_in_another_region(laptop):
     )
     laptop.settings["S3"] = {"OUTPUT_BUCKET": "far-away"}
     done = laptop.deploy("up")
-    refused(done, 4, "far-away", "lies in eu-west-1", "deployment in us-east-1")
+    refused(done, 8, "far-away", "lies in eu-west-1", "deployment in us-east-1")
     assert laptop.mutations() == []
 
 
@@ -120,7 +120,7 @@ def test_a_role_of_somebody_else(laptop):
         RoleName="clicklake-service-us-east-1", AssumeRolePolicyDocument="{}"
     )
     done = laptop.deploy("up")
-    refused(done, 4, "role clicklake-service-us-east-1", "no tag clicklake=clicklake", "NAME")
+    refused(done, 8, "role clicklake-service-us-east-1", "no tag clicklake=clicklake", "NAME")
     assert laptop.mutations() == []
     laptop.deploy("down")
     assert laptop.mutations() == []
@@ -194,8 +194,8 @@ def test_a_step_that_did_not_complete_is_no_success(laptop, step):
 @pytest.mark.parametrize(
     ("reason", "exit_code"),
     [
-        ({"Code": "VALIDATION_ERROR", "Message": "Your quota allows for 0 more vCPUs"}, 5),
-        ({"Code": "INSTANCE_FAILURE", "Message": "Insufficient capacity for m7g.xlarge"}, 5),
+        ({"Code": "VALIDATION_ERROR", "Message": "Your quota allows for 0 more vCPUs"}, 9),
+        ({"Code": "INSTANCE_FAILURE", "Message": "Insufficient capacity for m7g.xlarge"}, 9),
         ({"Code": "VALIDATION_ERROR", "Message": "The subnet has no route"}, 2),
         ({"Code": "BOOTSTRAP_FAILURE", "Message": "bootstrap action 1 failed"}, 1),
     ],
@@ -252,7 +252,7 @@ def test_throttling_without_end(laptop):
     laptop.server.fail(
         "ListClusters", times=99, code="ThrottlingException", message="Rate exceeded"
     )
-    refused(laptop.deploy("plan"), 5, "ThrottlingException", "Try again later")
+    refused(laptop.deploy("plan"), 9, "ThrottlingException", "Try again later")
 
 
 def test_no_default_network(laptop):

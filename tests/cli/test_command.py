@@ -27,6 +27,8 @@ def test_help_names_the_commands_and_the_exit_codes(capsys):
         "5",
         "6",
         "7",
+        "8",
+        "9",
         "130",
         "1",
     ]

@@ -130,11 +130,11 @@ def test_a_polling_reader_sees_one_run_at_a_time(destination, tmp_path):
 PUBLISH_AND_STALL = """
 import sys, time
 from pathlib import Path
-from fake_lake import FakeSnapshot
 from publish_support import Destination, generation, runs
+from clicklake.lake import Snapshot
 from clicklake.publish import publish
 
-class Stalling(FakeSnapshot):
+class Stalling(Snapshot):
     def files(self, table):
         if table == "sessions":
             print("half way", flush=True)
@@ -143,7 +143,7 @@ class Stalling(FakeSnapshot):
 
 kind, url, schema, lake = sys.argv[1:]
 whole = generation(Path(lake), 2)
-half = Stalling(whole.root, whole.run_id, whole.seq, whole.contents)
+half = Stalling(whole.storage, whole.manifest)
 publish(half, Destination(kind, url, schema).config(Path(lake)), runs(2))
 """
 
@@ -229,8 +229,8 @@ def test_rows_that_the_manifest_does_not_know_stop_the_publication(destination, 
     lake = tmp_path / "lake"
     publish(generation(lake, 1), destination.config(lake), runs(1))
     damaged = generation(lake, 2)
-    files, rows = damaged.contents["sessions"]
-    damaged.contents["sessions"] = (files, rows + 1)
+    (file,) = damaged.manifest.files("sessions")
+    damaged.manifest.tables["sessions"] = (replace(file, rows=file.rows + 1),)
     with pytest.raises(ClicklakeError, match="sessions: the lake's manifest says 4 rows"):
         publish(damaged, destination.config(lake), runs(2))
     assert seen_anew(destination) == {1}

@@ -18,7 +18,7 @@ from clicklake import config
 from clicklake.ask import verify
 from clicklake.engines import Engine
 from clicklake.errors import ClicklakeError, DamagedError
-from clicklake.lake import snapshot, sql
+from clicklake.lake import open_snapshot, snapshot, sql
 from clicklake.progress import Reporter
 from clicklake.run import steps
 from clicklake.schemas import PAGE_RECOMMENDATIONS, TABLES
@@ -26,7 +26,6 @@ from clicklake.storage import open_storage
 from clicklake.streaming.folder import FolderSink
 from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
-from clicklake.streaming.snapshot import read_snapshot
 from other_release import altered, empty_input, retyped, unpacked, with_more, without
 
 AS_OF = date(2018, 12, 31)
@@ -271,7 +270,7 @@ def test_the_stream_takes_events_of_other_columns(
     folder = tmp_path / "stream"
     (folder / "_publisher").mkdir(parents=True)
     sent = publish(
-        lambda: read_snapshot(str(lake)), State(folder / "_publisher"), FolderSink(folder)
+        lambda: open_snapshot(str(lake)), State(folder / "_publisher"), FolderSink(folder)
     )
     assert sent.events == 17715
     [first, *_] = sorted(folder.glob("*.jsonl"))[0].read_text().splitlines()

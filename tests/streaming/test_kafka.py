@@ -15,13 +15,13 @@ from confluent_kafka import Consumer, KafkaError, Producer
 
 from clicklake.config import ROOT
 from clicklake.errors import AccessError, InputError, LeaseHeldError
+from clicklake.lake import open_snapshot
 from clicklake.streaming.database import connect
 from clicklake.streaming.folder import FolderSink, FolderSource
 from clicklake.streaming.kafka import KafkaSink, KafkaSource
 from clicklake.streaming.messages import event_id
 from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
-from clicklake.streaming.snapshot import read_snapshot
 from clicklake.streaming.statistics import Progress, Statistics
 from clicklake.streaming.stream import Outgoing
 from clicklake.streaming.summarizer import summarize
@@ -60,7 +60,7 @@ def state(tmp_path):
 def run(lake, state, broker, topic, chunk=200):
     sink = KafkaSink(broker.address, topic, "")
     sink.chunk = chunk
-    return publish(lambda: read_snapshot(str(lake.root)), state, sink)
+    return publish(lambda: open_snapshot(str(lake.root)), state, sink)
 
 
 def read(broker, topic, folder):
@@ -135,7 +135,7 @@ def test_three_partitions_give_the_files_of_one_folder(lake, state, broker, topi
     run(lake, state, broker, topic)
     folder = tmp_path / "folder"
     (folder / "_publisher").mkdir(parents=True)
-    publish(lambda: read_snapshot(str(lake.root)), State(folder / "_publisher"), FolderSink(folder))
+    publish(lambda: open_snapshot(str(lake.root)), State(folder / "_publisher"), FolderSink(folder))
     (tmp_path / "from_folder").mkdir()
     _summarize(FolderSource(folder), tmp_path / "from_folder")
 
@@ -298,7 +298,7 @@ sys.path.insert(0, sys.argv[1])
 from clicklake.streaming.kafka import KafkaSink
 from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
-from clicklake.streaming.snapshot import read_snapshot
+from clicklake.lake import open_snapshot
 
 class Slow(KafkaSink):
     chunk = 200
@@ -308,7 +308,7 @@ class Slow(KafkaSink):
 
 folder = Path(sys.argv[3])
 folder.mkdir(exist_ok=True)
-publish(lambda: read_snapshot(sys.argv[2]), State(folder), Slow(*sys.argv[4:6], ""))
+publish(lambda: open_snapshot(sys.argv[2]), State(folder), Slow(*sys.argv[4:6], ""))
 """
 
 
@@ -321,7 +321,7 @@ def test_a_broker_killed_while_publishing_and_while_reading_loses_and_doubles_no
         with restarting(broker, after=1):
             sink = KafkaSink(broker.address, topic, "")
             sink.chunk = 100
-            publish(lambda: read_snapshot(str(lake.root)), state, sink)
+            publish(lambda: open_snapshot(str(lake.root)), state, sink)
         assert_once_in_order(broker, topic, lake)
         with restarting(broker, after=0.2):
             source = KafkaSource(broker.address, topic, "")

@@ -11,12 +11,12 @@ from botocore.exceptions import ReadTimeoutError
 from moto.server import ThreadedMotoServer
 
 from clicklake.errors import InputError, LeaseHeldError
+from clicklake.lake import open_snapshot
 from clicklake.streaming.database import connect
 from clicklake.streaming.kinesis import KinesisSink, KinesisSource
 from clicklake.streaming.kinesis_requests import rounds
 from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
-from clicklake.streaming.snapshot import read_snapshot
 from clicklake.streaming.statistics import Progress, Statistics
 from clicklake.streaming.stream import Outgoing
 from clicklake.streaming.summarizer import summarize
@@ -67,7 +67,7 @@ def state(tmp_path):
 def run(lake, state, client):
     sink = KinesisSink(client, "clicks", state.folder / "kinesis.json")
     sink.chunk = 40
-    return publish(lambda: read_snapshot(str(lake.root)), state, sink, patience=5)
+    return publish(lambda: open_snapshot(str(lake.root)), state, sink, patience=5)
 
 
 def records(client):
@@ -243,7 +243,7 @@ def test_no_such_stream_is_an_error_that_says_so(lake, state, kinesis):
     lake.commit(random_events(1))
     sink = KinesisSink(kinesis, "absent", state.folder / "kinesis.json")
     with pytest.raises(InputError, match="no Kinesis stream absent"):
-        publish(lambda: read_snapshot(str(lake.root)), state, sink)
+        publish(lambda: open_snapshot(str(lake.root)), state, sink)
 
 
 def test_a_round_has_one_event_of_a_visitor():

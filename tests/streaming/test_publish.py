@@ -14,13 +14,13 @@ import pytest
 
 from clicklake.config import ROOT
 from clicklake.errors import InputError, LeaseHeldError
+from clicklake.lake import open_snapshot
 from clicklake.schemas import CLICKSTREAM
-from clicklake.streaming.files import held
 from clicklake.streaming.folder import FolderSink
+from clicklake.streaming.lock import held
 from clicklake.streaming.messages import event_id
 from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
-from clicklake.streaming.snapshot import read_snapshot
 from clicklake.streaming.stream import StreamBrokenError
 from stream_support import TestLake, event, key_of, random_events, read_folder, time_text
 
@@ -45,7 +45,7 @@ def state(tmp_path):
 
 def run(lake, state, sink=None):
     sink = sink or FolderSink(state.folder.parent)
-    return publish(lambda: read_snapshot(str(lake.root)), state, sink, patience=0)
+    return publish(lambda: open_snapshot(str(lake.root)), state, sink, patience=0)
 
 
 def published(state):
@@ -203,7 +203,7 @@ def test_after_a_break_the_others_event_at_the_end_is_not_taken_for_an_own_one(
             raise StreamBrokenError("once")
 
     with pytest.raises(LeaseHeldError, match="another publisher"):
-        publish(lambda: read_snapshot(str(lake.root)), state, Breaking(stream.folder), patience=5)
+        publish(lambda: open_snapshot(str(lake.root)), state, Breaking(stream.folder), patience=5)
 
     assert {m["anonymous_user_id"] for m in published(state)} == {"theirs"}
 
@@ -233,7 +233,7 @@ def test_two_publishers_of_one_stream_at_once_are_refused(state):
 
 def test_no_lake_is_an_error_that_says_what_to_do(state, tmp_path):
     with pytest.raises(InputError, match=r"etl\.py"):
-        publish(lambda: read_snapshot(str(tmp_path)), state, FolderSink(state.folder.parent))
+        publish(lambda: open_snapshot(str(tmp_path)), state, FolderSink(state.folder.parent))
 
 
 class KilledError(Exception):
@@ -355,7 +355,7 @@ sys.path.insert(0, sys.argv[1])
 from clicklake.streaming.folder import FolderSink
 from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
-from clicklake.streaming.snapshot import read_snapshot
+from clicklake.lake import open_snapshot
 
 class Slow(FolderSink):
     chunk = 100
@@ -365,7 +365,7 @@ class Slow(FolderSink):
 
 folder = Path(sys.argv[3])
 (folder / "_publisher").mkdir(parents=True, exist_ok=True)
-publish(lambda: read_snapshot(sys.argv[2]), State(folder / "_publisher"), Slow(folder))
+publish(lambda: open_snapshot(sys.argv[2]), State(folder / "_publisher"), Slow(folder))
 """
 
 

@@ -17,13 +17,13 @@ import pytest
 import postgres
 from clicklake.config import ROOT
 from clicklake.errors import AccessError, ConfigError, InputError
+from clicklake.lake import open_snapshot
 from clicklake.streaming import summarizer
 from clicklake.streaming.database import SqliteDatabase, connect
 from clicklake.streaming.folder import FolderSink, FolderSource
 from clicklake.streaming.messages import event_id
 from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
-from clicklake.streaming.snapshot import read_snapshot
 from clicklake.streaming.statistics import Progress, Statistics
 from clicklake.streaming.summarizer import summarize
 from stream_support import TestLake, event, key_of, random_events, time_text
@@ -324,7 +324,7 @@ def killing(monkeypatch, at):
 
         monkeypatch.setattr(owner, name, acting)
 
-    wrap(summarizer, "write_whole")
+    wrap(summarizer, "write_durably")
     wrap(Path, "unlink")
     wrap(SqliteDatabase, "upsert")
     wrap(SqliteDatabase, "commit")
@@ -406,7 +406,7 @@ def test_stream_and_daily_batch_agree_on_each_day(tmp_path, out):
     lake.commit(random_events(900, hours=70))
     state = State(tmp_path / "stream" / "_publisher")
     state.folder.mkdir(parents=True)
-    publish(lambda: read_snapshot(str(lake.root)), state, FolderSink(tmp_path / "stream"))
+    publish(lambda: open_snapshot(str(lake.root)), state, FolderSink(tmp_path / "stream"))
 
     read(tmp_path / "stream", out)
 

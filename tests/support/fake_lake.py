@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clicklake.lake import MANIFEST, RUNS, LiveFile, Manifest
+from clicklake.lake import MANIFEST, RUNS, Definition, LiveFile, Manifest, Snapshot
 from clicklake.schemas import TABLES, Table
 from clicklake.storage import open_storage
 
@@ -89,59 +88,30 @@ def rows(table: str, *given: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**DEFAULTS[table], **row} for row in given]
 
 
-@dataclass(frozen=True)
-class FakeSnapshot:
-    """Satisfies `clicklake.sql.Snapshot` with the files of one run."""
-
-    root: Path
-    run_id: str
-    seq: int
-    contents: Mapping[str, tuple[list[str], int]]
-
-    def files(self, table: str) -> list[str]:
-        return self.contents.get(table, ([], 0))[0]
-
-    def rows(self, table: str) -> int:
-        return self.contents.get(table, ([], 0))[1]
-
-    def schema(self, table: Table) -> pa.Schema:
-        return table.schema
-
-
-def write_lake(root: Path, seq: int = 1, **tables: Rows) -> FakeSnapshot:
+def write_lake(root: Path, seq: int = 1, **tables: Rows) -> Snapshot:
     """Write one run's files and return the snapshot that lists exactly them.
 
     A table that is not named gets its default row; `name=[]` leaves it out.
     """
-    contents = {}
-    for name, table in TABLES.items():
-        given = tables.get(name, [{}])
-        if given:
-            contents[name] = (_write(root, table, seq, rows(name, *given)), len(given))
-    return FakeSnapshot(root, f"run-{seq}", seq, contents)
+    contents = {
+        name: _write(root, table, seq, rows(name, *given))
+        for name, table in TABLES.items()
+        if (given := tables.get(name, [{}]))
+    }
+    definitions = {name: Definition.of(TABLES[name]) for name in contents}
+    manifest = Manifest(f"run-{seq}", seq, {}, contents, definitions=definitions)
+    return Snapshot(open_storage(str(root)), manifest)
 
 
-def commit(snapshot: FakeSnapshot) -> None:
+def commit(snapshot: Snapshot) -> None:
     """Write the manifest and the metrics of a snapshot, as the job does when it commits."""
-    tables: dict[str, tuple[LiveFile, ...]] = {}
-    for name in snapshot.contents:
-        files = [Path(file) for file in snapshot.files(name)]
-        tables[name] = tuple(
-            LiveFile(
-                file.relative_to(snapshot.root).as_posix(),
-                pq.read_metadata(file).num_rows,
-                file.stat().st_size,
-            )
-            for file in files
-        )
-    storage = open_storage(str(snapshot.root))
-    storage.write(MANIFEST, Manifest(snapshot.run_id, snapshot.seq, {}, tables).to_json())
+    snapshot.storage.write(MANIFEST, snapshot.manifest.to_json())
     about = {"run_id": snapshot.run_id, "seq": snapshot.seq}
     metrics = {**about, "status": "committed", "engine": "sail", "books": {}}
-    storage.write(f"{RUNS}/{snapshot.run_id}/metrics.json", json.dumps(metrics).encode())
+    snapshot.storage.write(f"{RUNS}/{snapshot.run_id}/metrics.json", json.dumps(metrics).encode())
 
 
-def _write(root: Path, table: Table, seq: int, given: Rows) -> list[str]:
+def _write(root: Path, table: Table, seq: int, given: Rows) -> tuple[LiveFile, ...]:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in given:
         groups.setdefault(_folder(table, row), []).append(row)
@@ -150,8 +120,9 @@ def _write(root: Path, table: Table, seq: int, given: Rows) -> list[str]:
         path = root / table.name / folder / f"part-{seq}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(list(members), schema=table.schema), path)
-        files.append(str(path))
-    return files
+        size = path.stat().st_size
+        files.append(LiveFile(path.relative_to(root).as_posix(), len(members), size))
+    return tuple(files)
 
 
 def _folder(table: Table, row: Mapping[str, Any]) -> str:

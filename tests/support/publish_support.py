@@ -20,8 +20,9 @@ import adbc_driver_sqlite.dbapi as lite
 import duckdb
 
 from clicklake.config import Config, Csv, Database, DataLake
+from clicklake.lake import Snapshot
 from clicklake.lake.metrics import COMMITTED, RunMetrics
-from fake_lake import FakeSnapshot, write_lake
+from fake_lake import write_lake
 
 Query = Callable[[str], list[tuple]]
 KINDS = ("duckdb", "sqlite", "postgresql")
@@ -92,7 +93,7 @@ class Destination:
             connection.commit()
 
 
-def generation(root: Path, number: int, rows: int = 3) -> FakeSnapshot:
+def generation(root: Path, number: int, rows: int = 3) -> Snapshot:
     """A lake in which every row of every table that is published says which run it is of."""
     ids = range(rows)
     return write_lake(

@@ -15,6 +15,7 @@ from clicklake.aws.clusters import Cluster
 from clicklake.aws.console import Console
 from clicklake.aws.names import Deployment
 from clicklake.aws.progress import Clock, Outcome
+from clicklake.errors import CapacityError, ConfigError
 
 LOG_POLL_SECONDS = 10
 TAIL_LINES = 30
@@ -22,14 +23,14 @@ _CAPACITY = r"vCPU|capacity|quota|limit exceeded|insufficient|spot"
 
 
 def exit_code(outcome: Outcome) -> int:
-    """0 done; 1 the job failed; 2 or 5 the cluster could not be made, as asked for or at all."""
+    """0 done; 1 the job failed; 2 or 9 the cluster could not be made, as asked for or at all."""
     if outcome.succeeded:
         return 0
     said = outcome.cluster.status
     ran = outcome.step.status.state == "FAILED"
     if not ran and re.search(_CAPACITY, f"{said.code} {said.message}", re.IGNORECASE):
-        return 5
-    return 2 if not ran and said.code == "VALIDATION_ERROR" else 1
+        return CapacityError.exit_code
+    return ConfigError.exit_code if not ran and said.code == "VALIDATION_ERROR" else 1
 
 
 def log(aws: Aws, own: Deployment, cluster_id: str, step_id: str, name: str) -> str | None:

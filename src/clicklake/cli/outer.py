@@ -18,10 +18,12 @@ exit codes:
   0    done, or nothing to do
   2    usage or configuration
   3    credentials or permission
-  4    bad input, or a lake or stream that is not there; on AWS: a name that is taken
-  5    another run is writing this lake; on AWS: a quota is used up
+  4    bad input, or a lake or stream that is not there
+  5    another run is writing this lake
   6    done, but files were set aside: see the table bad_files
   7    the lake is complete, but a database or an export could not be brought up to date
+  8    on AWS: a name is taken, or a bucket lies in another region
+  9    on AWS: a quota is used up, or there is no machine to be had
   130  interrupted
   1    anything else; CLICKLAKE_DEBUG=1 shows where it happened"""
 

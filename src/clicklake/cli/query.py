@@ -16,8 +16,8 @@ from clicklake.ask.query import TABLES, ask
 from clicklake.cli import outer
 from clicklake.config import Config
 from clicklake.errors import ConfigError
-from clicklake.publish.files import replace_file
 from clicklake.storage import Storage, open_storage
+from clicklake.storage.durable import replace_durably
 
 ENDINGS = {"md": "markdown"}
 
@@ -88,7 +88,7 @@ def _write(
             file = Path(folder) / "answer"
             ask(storage, loaded, question, lambda a: formats.write(a, file, format_, loaded))
             if target:
-                replace_file(file, target)
+                replace_durably(file, target)
                 return
             with file.open("rb") as stream:
                 shutil.copyfileobj(stream, sys.stdout.buffer)

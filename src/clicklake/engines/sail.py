@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from clicklake.engines.interface import Landing, T
 from clicklake.engines.memory import allow_open_files, machine_memory_mb
+from clicklake.storage import s3_endpoint
 
 # Memory is bounded, and what does not fit is spilled to disk: by default half of the machine,
 # or what a work of a known size runs well with.
@@ -96,7 +97,7 @@ def _settings(memory: int) -> dict[str, str]:
         # what was freed. By default it keeps that for ten seconds.
         "MIMALLOC_PURGE_DELAY": "10",
     }
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = s3_endpoint()
     if endpoint:
         settings["AWS_ENDPOINT"] = endpoint
         settings["AWS_ALLOW_HTTP"] = str(endpoint.startswith("http://")).lower()

@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from clicklake.engines.interface import Landing, T
 from clicklake.engines.memory import machine_memory_mb
 from clicklake.errors import ConfigError
+from clicklake.storage import s3_endpoint
 
 # A server other than AWS's own checks the region of a signature as well; s3a would guess one.
 _DEFAULT_REGION = "us-east-1"
@@ -140,7 +141,7 @@ def _s3a_settings() -> dict[str, str]:
             "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
         ),
     }
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = s3_endpoint()
     if endpoint:
         settings |= {
             "spark.hadoop.fs.s3a.endpoint": endpoint,

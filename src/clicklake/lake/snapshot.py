@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from clicklake.errors import InputError
 from clicklake.lake.manifest import Definition, LiveFile, Manifest
 from clicklake.lake.parquet import stored_schema
 from clicklake.lake.places import MANIFEST
 from clicklake.schemas import TABLES, Table
-from clicklake.storage import Storage
+from clicklake.storage import Storage, open_storage
 
 
 class Snapshot:
@@ -62,3 +63,18 @@ def snapshot(storage: Storage) -> Snapshot:
     data = storage.read(MANIFEST)
     manifest = Manifest.from_json(data, storage.uri(MANIFEST)) if data is not None else Manifest()
     return Snapshot(storage, manifest)
+
+
+def open_snapshot(location: str) -> Snapshot:
+    """The present state of the lake at a folder or an s3a:// address.
+
+    Raises InputError if there is none, DamagedError as `snapshot` does.
+    """
+    storage = open_storage(location)
+    data = storage.read(MANIFEST)
+    if data is None:
+        raise InputError(
+            f"{location}: no lake is there ({MANIFEST} is missing). Run scripts/etl.py first, or "
+            "name the lake with --output or [DATALAKE] OUTPUT_DATA."
+        )
+    return Snapshot(storage, Manifest.from_json(data, storage.uri(MANIFEST)))

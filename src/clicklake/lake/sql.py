@@ -6,37 +6,18 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 from pyarrow import fs
 
+from clicklake.lake.snapshot import Snapshot
 from clicklake.schemas import TABLES, Table
+from clicklake.storage import arrow_s3
 
 if TYPE_CHECKING:
     import duckdb
-
-
-class Snapshot(Protocol):
-    """The lake as one manifest lists it. A table that it lacks has no files and no rows."""
-
-    @property
-    def run_id(self) -> str:
-        """The run that committed it."""
-
-    @property
-    def seq(self) -> int:
-        """Its number; each commit has one that is greater."""
-
-    def files(self, table: str) -> list[str]:
-        """The live Parquet files: absolute local paths or s3a:// addresses."""
-
-    def rows(self, table: str) -> int:
-        """How many rows they hold."""
-
-    def schema(self, table: Table) -> pa.Schema:
-        """The data columns of the table's files, which another release may have written."""
 
 
 DUCKDB_TYPES = {
@@ -110,8 +91,7 @@ def dataset(table: Table, files: list[str], schema: pa.Schema | None = None) -> 
     folders = ds.partitioning(_folders(table), flavor="hive")
     filesystem: fs.FileSystem = fs.LocalFileSystem()
     if not is_local(files):
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        filesystem = fs.S3FileSystem(endpoint_override=endpoint)
+        filesystem = arrow_s3()
     return ds.dataset(
         [file.removeprefix("s3a://") for file in files],
         with_partitions(table, schema),

@@ -10,8 +10,8 @@ from typing import Any
 
 from clicklake.config import Config
 from clicklake.errors import ClicklakeError, PublicationError
+from clicklake.lake import Snapshot
 from clicklake.lake.metrics import RunMetrics
-from clicklake.lake.sql import Snapshot
 from clicklake.publish import csv, database, tables
 
 __all__ = ["publish"]

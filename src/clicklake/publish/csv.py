@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clicklake.config import Config, Csv
-from clicklake.lake.sql import Snapshot
+from clicklake.lake import Snapshot
 from clicklake.publish.tables import lake_batches
 from clicklake.schemas import PAGE_RECOMMENDATIONS, USER_PAGE_VIEWS, Table
 from clicklake.storage import Storage, is_s3, join, open_storage

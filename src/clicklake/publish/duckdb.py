@@ -15,8 +15,8 @@ from adbc_driver_duckdb import dbapi
 
 from clicklake.errors import ConfigError
 from clicklake.lake.sql import DUCKDB_TYPES
-from clicklake.publish.files import replace_file
 from clicklake.publish.tables import MARK, MEMORY_MB, Feed, Outcome, Publication, as_reader
+from clicklake.storage.durable import replace_durably
 
 
 def publish(path: Path, publication: Publication) -> Outcome | None:
@@ -32,7 +32,7 @@ def publish(path: Path, publication: Publication) -> Outcome | None:
     try:
         rows = _build(new, publication)
         _wal(path).unlink(missing_ok=True)  # of a program that wrote to the old file
-        replace_file(new, path)
+        replace_durably(new, path)
     finally:
         _remove(new)
     return Outcome(rows)

@@ -11,9 +11,8 @@ import pyarrow as pa
 
 from clicklake import schemas
 from clicklake.errors import ClicklakeError
-from clicklake.lake import sql
+from clicklake.lake import Snapshot, sql
 from clicklake.lake.metrics import RunMetrics
-from clicklake.lake.sql import Snapshot
 from clicklake.schemas import TIMESTAMP, Table
 
 BATCH_ROWS = 1 << 16

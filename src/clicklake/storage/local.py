@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clicklake.errors import AccessError, DamagedError, InputError
+from clicklake.storage.durable import sync_path
 from clicklake.storage.errors import explained, raise_access
 from clicklake.storage.interface import CHUNK, THREADS, FileInfo
 
@@ -78,7 +79,7 @@ class LocalStorage:
     def write(self, path: str, data: bytes) -> None:
         with explained(self.uri(path)):
             self._temporary(path, data).replace(self.folder / path)
-            _sync(self.folder / path)
+            sync_path((self.folder / path).parent)
 
     def upload(self, path: str, file: Path) -> None:
         target = self.folder / path
@@ -86,9 +87,9 @@ class LocalStorage:
         with explained(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(file, temporary)
-            _sync_file(temporary)
+            sync_path(temporary)
             temporary.replace(target)
-            _sync(target)
+            sync_path(target.parent)
 
     @contextmanager
     def writing(self, path: str) -> Iterator[Path]:
@@ -106,7 +107,7 @@ class LocalStorage:
                 return False
             finally:
                 temporary.unlink()
-            _sync(self.folder / path)
+            sync_path((self.folder / path).parent)
             return True
 
     def _temporary(self, path: str, data: bytes) -> Path:
@@ -142,7 +143,7 @@ class LocalStorage:
                         ) from None
                 folders.add(destination.parent)
         for folder in folders:
-            _sync_folder(folder)
+            sync_path(folder)
 
     def delete(self, paths: Iterable[str]) -> None:
         for path in paths:
@@ -162,7 +163,7 @@ class LocalStorage:
     def sync(self, paths: Iterable[str]) -> None:
         def sync(path: str) -> None:
             with explained(self.uri(path)):
-                _sync_file(self.folder / path)
+                sync_path(self.folder / path)
 
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(sync, paths))
@@ -174,19 +175,3 @@ class LocalStorage:
 
     def delete_tree(self, prefix: str) -> None:
         shutil.rmtree(self.folder / prefix, ignore_errors=True)
-
-
-def _sync(file: Path) -> None:
-    _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    _sync_file(folder)
-
-
-def _sync_file(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

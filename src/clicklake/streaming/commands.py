@@ -9,13 +9,14 @@ from typing import Any
 
 from clicklake.config import Config
 from clicklake.engines import use_keys
+from clicklake.lake import open_snapshot
+from clicklake.storage.durable import write_durably
 from clicklake.streaming.database import connect
-from clicklake.streaming.files import held, write_whole
+from clicklake.streaming.lock import held
 from clicklake.streaming.opening import open_sink, open_source
 from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import Publication
 from clicklake.streaming.publisher import publish as _publish
-from clicklake.streaming.snapshot import read_snapshot
 from clicklake.streaming.statistics import Progress, Statistics
 from clicklake.streaming.stream import Address, parse_address
 from clicklake.streaming.summarizer import Summary
@@ -34,7 +35,7 @@ def publish(config: Config) -> Publication:
         sink = open_sink(address, folder, config)
         try:
             lake = config.datalake.output_data
-            return _publish(lambda: read_snapshot(lake), State(folder), sink)
+            return _publish(lambda: open_snapshot(lake), State(folder), sink)
         finally:
             sink.close()
 
@@ -66,7 +67,7 @@ def write_page(config: Config) -> Path:
     page = render_page(_page_data(config))
     path = Path(config.stream.summaries) / "watch.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, page)
+    write_durably(path, page)
     return path
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from clicklake.errors import InputError
-from clicklake.streaming.files import write_whole
+from clicklake.storage.durable import write_durably
 from clicklake.streaming.messages import numbered_id
 from clicklake.streaming.stream import Incoming, Outgoing, Position
 
@@ -37,7 +37,7 @@ class FolderSink:
 
     def send(self, events: Sequence[Outgoing]) -> None:
         name = f"{events[0].sequence:015d}.jsonl"
-        write_whole(self.folder / name, b"".join(event.body + b"\n" for event in events))
+        write_durably(self.folder / name, b"".join(event.body + b"\n" for event in events))
 
     def close(self) -> None:
         pass

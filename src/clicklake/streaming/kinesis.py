@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from clicklake.config import Config
 from clicklake.errors import AccessError, ConfigError, InputError
-from clicklake.streaming.files import write_whole
+from clicklake.storage.durable import write_durably
 from clicklake.streaming.kinesis_requests import requests, rounds
 from clicklake.streaming.messages import numbered_id
 from clicklake.streaming.stream import Incoming, Outgoing, Position, StreamBrokenError, taken
@@ -137,7 +137,7 @@ class KinesisSink:
 
     def _save(self, sequence: int) -> None:
         saved = {"sequence": sequence, "shards": self._shards}
-        write_whole(self._checkpoint, json.dumps(saved).encode())
+        write_durably(self._checkpoint, json.dumps(saved).encode())
 
 
 class KinesisSource:

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clicklake.lake import Snapshot
 from clicklake.schemas import CLICKSTREAM
-from clicklake.streaming.files import replace_whole, write_whole
+from clicklake.storage import arrow_filesystem
+from clicklake.storage.durable import replace_durably, write_durably
 from clicklake.streaming.messages import TIME_FORMAT, event_id_sql
-from clicklake.streaming.snapshot import Snapshot
 from clicklake.streaming.stream import Outgoing
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class State:
     def prepare(self, snapshot: Snapshot) -> Outbox | None:
         """Decide the next publication. None if the snapshot has no event that is new."""
         before = self.published()
-        files = list(snapshot.files(CLICKSTREAM.name))
+        files = [file.path for file in snapshot.live(CLICKSTREAM.name)]
         new = sorted(set(files) - set(before.files))
         events = self._write_new(snapshot, new, before, files) if new else 0
         if events:
@@ -83,12 +84,12 @@ class State:
             folder.mkdir(parents=True, exist_ok=True)
             part = folder / f".{outbox.after.publication:09d}.tmp"
             pq.write_table(ids, part)
-            replace_whole(part, folder / f"{outbox.after.publication:09d}.parquet")
+            replace_durably(part, folder / f"{outbox.after.publication:09d}.parquet")
         self._write(replace(outbox.after, last_id=outbox.event_id(outbox.after.sequence)))
         self.outbox.unlink()
 
     def _write(self, published: Published) -> None:
-        write_whole(self._state, json.dumps(vars(published)).encode())
+        write_durably(self._state, json.dumps(vars(published)).encode())
 
     def _ids_folder(self, month: str) -> Path:
         return self.folder / "published" / month
@@ -112,7 +113,7 @@ class State:
                 writer.add_key_value_metadata({_HEADER: json.dumps(vars(after))})
         shutil.rmtree(spill, ignore_errors=True)
         if count:
-            replace_whole(part, self.outbox)
+            replace_durably(part, self.outbox)
         else:
             part.unlink()
         return count
@@ -215,7 +216,10 @@ def _events(snapshot: Snapshot, files: list[str]) -> Any:
     import pyarrow.dataset as ds
 
     events = ds.dataset(
-        files, schema=CLICKSTREAM.schema, format="parquet", filesystem=snapshot.filesystem
+        files,
+        schema=CLICKSTREAM.schema,
+        format="parquet",
+        filesystem=arrow_filesystem(snapshot.storage),
     )
     # Arrow's own way is to read far ahead of what is asked for.
     return events.scanner(batch_size=_ROW_GROUP, batch_readahead=2, fragment_readahead=1)

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from clicklake.errors import AccessError, InputError
+from clicklake.lake import Snapshot
 from clicklake.streaming.outbox import Outbox, State
-from clicklake.streaming.snapshot import Snapshot
 from clicklake.streaming.stream import Position, Sink, StreamBrokenError, taken
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from clicklake.errors import ConfigError
-from clicklake.streaming.files import settle, write_whole
+from clicklake.storage.durable import sync_path, write_durably
 from clicklake.streaming.messages import BadMessageError, Event, parse
 from clicklake.streaming.sequencer import Sequencer
 from clicklake.streaming.statistics import Progress, Statistics
@@ -83,7 +83,7 @@ class Batch:
             "max date": self._progress.batch_max,
             "unique users": len(self._users),
         }
-        write_whole(self._folder / name, json.dumps(summary).encode() + b"\n", settled=False)
+        write_durably(self._folder / name, json.dumps(summary).encode() + b"\n", settled=False)
 
 
 def summarize(
@@ -120,7 +120,7 @@ def summarize(
         progress.expected, progress.latest = sequencer.expected, windows.latest
         progress.missing = before[2] + sequencer.missing
         batch.note_users()
-        settle(folder)
+        sync_path(folder)
         statistics.store(progress, sequencer.positions, windows, quarantined)
 
     source.open(sequencer.positions)
