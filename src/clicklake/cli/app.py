@@ -15,7 +15,10 @@ from clicklake.cli import outer
 
 # The command's name: its module, and what it does.
 COMMANDS = {
-    "etl": ("main", "bring the lake up to date with its raw logs; verify, replay, forget-user"),
+    "etl": (
+        "main",
+        "bring the lake up to date with its raw logs; check, verify, replay, forget-user",
+    ),
     "query": ("query", "ask the lake in SQL"),
     "deploy": ("deploy", "run the job on Amazon EMR"),
     "stream": ("stream", "publish the clean events on a stream, and summarize it"),

@@ -60,6 +60,10 @@ def parser() -> argparse.ArgumentParser:
     verify = verbs.add_parser("verify", help="re-read the lake and prove it")
     _add_common(verify, default=argparse.SUPPRESS)
     verify.set_defaults(action=_verify)
+    check = verbs.add_parser("check", help="say what a run would do, from samples; writes nothing")
+    _add_common(check, default=argparse.SUPPRESS)
+    check.add_argument("--as-of", type=_date, metavar="DATE", default=argparse.SUPPRESS)
+    check.set_defaults(action=_check)
     again = verbs.add_parser("replay", help="bring in repaired rows, or parse refused ones again")
     _add_common(again, default=argparse.SUPPRESS)
     again.add_argument(
@@ -150,6 +154,19 @@ def _verify(given: argparse.Namespace, reporter: progress.Reporter) -> int:
 
     _quieten()
     return verify.main(loaded, reporter, as_json=given.json)
+
+
+def _check(given: argparse.Namespace, reporter: progress.Reporter) -> int:
+    loaded = _load(given, reporter)
+    from clicklake.cli import check as told
+    from clicklake.run import check
+
+    _quieten()
+    found = check.run(loaded, given.as_of, reporter)
+    told.show(reporter.console, found)
+    if given.json:
+        print(json.dumps(found.to_json(), ensure_ascii=False, default=str))
+    return found.exit_code
 
 
 def _replay(given: argparse.Namespace, reporter: progress.Reporter) -> int:

@@ -18,7 +18,7 @@ from clicklake.storage import THREADS, Storage
 COMMITTED, NOTHING_NEW = "committed", "nothing_new"
 FATES = ("kept", "duplicate", "filtered", "quarantined")
 
-_OF_SOME = ("bad_files", "pending", "recomputed", "forgotten", "published")
+_OF_SOME = ("bad_files", "notes", "pending", "recomputed", "forgotten", "published")
 
 Json = Mapping[str, Any]
 
@@ -66,7 +66,7 @@ class RunMetrics:
     are set aside, with the reasons), `pending` (bytes of last lines that are being written, by
     file, which this run has not read). By table: `tables`,
     `months` (rewritten: `2018-04`), `forgotten` (rows that went with a person). `recomputed`:
-    tables made anew because their declaration is another.
+    tables made anew because their declaration is another. `notes`: what is worth a look, in words.
     """
 
     run_id: str
@@ -89,6 +89,7 @@ class RunMetrics:
     vanished: Mapping[str, list[str]] = field(default_factory=dict)
     bad_files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     pending: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     forgotten: Mapping[str, int] = field(default_factory=dict)
     published: Json = field(default_factory=dict)
 
@@ -123,7 +124,10 @@ class RunMetrics:
                 "books": {name: Books(**each) for name, each in given.get("books", {}).items()},
                 "tables": {n: TableFacts(**each) for n, each in given.get("tables", {}).items()},
                 "stages": tuple(stages),
-                **{n: tuple(given.get(n, ())) for n in ("replayed", "rebuilt", "recomputed")},
+                **{
+                    n: tuple(given.get(n, ()))
+                    for n in ("replayed", "rebuilt", "recomputed", "notes")
+                },
             }
         )
 

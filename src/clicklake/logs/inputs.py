@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from clicklake.config import Config
 from clicklake.errors import ConfigError, InputError
 from clicklake.lake import STATE_FOLDER, Ledger, LedgerFile
+from clicklake.logs.misplaced import hints
 from clicklake.logs.tails import settled
 from clicklake.schemas import SOURCES
 from clicklake.storage import FileInfo, LocalStorage, Storage, is_s3, join, open_storage
@@ -84,10 +85,9 @@ def folders(config: Config, known: Collection[str] = ()) -> list[Folder]:
             found.append(Folder(source, storage, files, output, pending))
     if not is_any:
         looked = "\n".join(f"  {storage.root}" for storage in roots.values())
-        raise InputError(
-            f"No source was found. These folders were looked for:\n{looked}\n"
-            "Set [DATALAKE] INPUT_DATA, [SOURCES] or --input."
-        )
+        advice = "Set [DATALAKE] INPUT_DATA, [SOURCES] or --input."
+        told = [f"No source was found. These folders were looked for:\n{looked}"]
+        raise InputError("\n".join(told + (hints(config, SOURCES, far=True) or [advice])))
     return found
 
 

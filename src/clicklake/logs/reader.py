@@ -20,6 +20,7 @@ from clicklake.engines.batches import owned
 from clicklake.errors import AccessError, ClicklakeError
 from clicklake.lake import STATE_FOLDER
 from clicklake.lake.privacy import Forgotten
+from clicklake.logs.diagnosis import has_header
 from clicklake.logs.files import RefusedError, Tap, compression, decompressed
 from clicklake.logs.headers import HEAD, Header, without_end, without_header
 from clicklake.logs.progress import add_rows_read
@@ -115,6 +116,8 @@ class LogReader(DataSourceReader):
             if not header_done:
                 data, skipped, header_done = without_header(block)
                 summary.lines += skipped
+            if split.start == 0 and not summary.read:
+                summary.has_header = has_header(source, block[:HEAD])
             parsed = rows.parse(
                 source,
                 rest + data,

@@ -22,6 +22,7 @@ class SplitSummary:
     digest: str = ""
     ends_with_newline: bool = True
     unknown_columns: list[str] = field(default_factory=list)
+    has_header: bool = False  # where there must be none
     refused: str | None = None  # why the whole file cannot be trusted
     damaged: bool = False  # … because of its own bytes: it may be set aside
     denied: bool = False  # … because it may not be read

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from clicklake.lake.metrics import Books, RunMetrics
+from clicklake.report.masks import hide_addresses
 
 USUAL_OF = 7  # runs before this one
 USUAL_FROM = 3  # so many runs make a habit
@@ -22,6 +23,7 @@ def findings(metrics: RunMetrics, earlier: Sequence[RunMetrics]) -> list[str]:
             continue
         before = [run.books[source] for run in earlier if _is_usual(run, source)][-USUAL_OF:]
         found += _low_volume(source, books, before) + _bad_rows(source, books, before)
+    found += map(hide_addresses, metrics.notes)
     for source, reasons in metrics.bad_files.items():
         found.append(
             f"{source}: {len(reasons):,} files cannot be read and are set aside, such as "

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from clicklake.lake import Lake
 from clicklake.lake.parquet import open_parquet
+from clicklake.logs.diagnosis import Cause
 from clicklake.logs.inputs import SourcePlan
 from clicklake.run.landing import Landed
 from clicklake.schemas import BAD_FILES
@@ -47,16 +48,24 @@ def known(lake: Lake) -> dict[tuple[str, str], BadFile]:
     return {(each.source, each.file): each for each in found}
 
 
-def bad_files_in(landed: Landed, run_id: str, before: Known) -> list[BadFile]:
-    """The bad files among those that were read."""
+def bad_files_in(
+    landed: Landed, run_id: str, before: Known, causes: Mapping[tuple[str, str], Cause]
+) -> list[BadFile]:
+    """The bad files among those that were read, with the causes that show."""
     source = landed.planned.source
     sizes = {info.path: info.size for info in landed.planned.read}
     reasons = {s.file: s.refused for s in landed.summaries if s.refused and s.damaged}
     bad = [
-        BadFile(source, path, sizes[path], reason, run_id, run_id)
+        BadFile(
+            source, path, sizes[path], _told(reason, causes.get((source, path))), run_id, run_id
+        )
         for path, reason in sorted(reasons.items())
     ]
     return [_since(each, before.get((source, each.file))) for each in bad]
+
+
+def _told(reason: str, cause: Cause | None) -> str:
+    return f"{reason}. {cause}" if cause else reason
 
 
 def _since(bad: BadFile, before: BadFile | None) -> BadFile:

@@ -12,6 +12,7 @@ from clicklake.config import Config
 from clicklake.engines import Engine
 from clicklake.lake import Lake, LiveFile
 from clicklake.lake.tables import Tables
+from clicklake.logs.diagnosis import Cause
 from clicklake.progress import Reporter
 from clicklake.run.bad_files import BadFile, Known
 from clicklake.run.draft import Draft
@@ -25,6 +26,8 @@ FEW_NEW = 0.1  # new rows for each row of a table, up to which its other rows ar
 @dataclass
 class Context:
     """`landed`: new rows by source. `bad`: files that are set aside, `bad_before`: that were.
+
+    `causes`: why files are bad, as far as it shows. `notes`: what is worth a person's look.
 
     What steps leave beside tables: `documents` for the next run by name, `recommendation` for
     the run's metrics.
@@ -42,6 +45,8 @@ class Context:
     landed: dict[str, Landed] = field(default_factory=dict)
     bad: list[BadFile] = field(default_factory=list)
     bad_before: Known = field(default_factory=dict)
+    causes: dict[tuple[str, str], Cause] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     documents: dict[str, bytes] = field(default_factory=dict)
     recommendation: Mapping[str, Any] = field(default_factory=dict)
 

@@ -21,6 +21,7 @@ from clicklake.logs.progress import reset_rows_read, rows_read
 from clicklake.logs.source import LogSource
 from clicklake.progress import Reporter
 from clicklake.run import bad_files, steps, summary, trust
+from clicklake.run.causes import Looking
 from clicklake.run.context import Context
 from clicklake.run.draft import Draft
 from clicklake.run.landing import Landed, Reading
@@ -47,6 +48,7 @@ class Execution:
         self.began = began
         self.started_at = now
         self.as_of = options.as_of or _today(now, lake)
+        self.looking = Looking(self.as_of, config.sources.csv_multiline)
         run_id = new_run_id(now)
         engine.session.dataSource.register(LogSource)
         target = config.job.target_file_mb << 20
@@ -86,7 +88,8 @@ class Execution:
             if planned.read or planned.rebuild:
                 context.landed[planned.source] = self._land(planned)
         limit = context.config.job.max_bad_ratio
-        trust.refuse_what_cannot_be_trusted(context.landed.values(), limit)
+        trust.refuse_what_cannot_be_trusted(context.landed.values(), limit, context.causes)
+        self._note()
         steps.compute(context)
         return {
             source: trust.books(landed, context.draft.gained(source))
@@ -99,7 +102,9 @@ class Execution:
             reset_rows_read()
             how = self._options_of_readers()
             reading = Reading(planned, context.tables, context.engine, how, context.partitioning)
-            landed = self._without_bad_files(reading, reading.landed())
+            landed = reading.landed()
+            context.causes |= self.looking.causes(landed)
+            landed = self._without_bad_files(reading, landed)
             stage.rows = landed.total("read")
         self._warn_of_unknown_columns(landed)
         return landed
@@ -108,7 +113,7 @@ class Execution:
         """What was read, if need be once more without the files that are set aside."""
         context = self.context
         settings, before = context.config.sources, context.bad_before
-        bad = bad_files.bad_files_in(landed, context.run_id, before)
+        bad = bad_files.bad_files_in(landed, context.run_id, before, context.causes)
         is_refused = settings.on_bad_file == "refuse" or not bad_files.may_be_set_aside(
             bad, landed.planned, before, settings.max_bad_files
         )
@@ -121,6 +126,14 @@ class Execution:
             )
         planned = bad_files.without(landed.planned, bad)
         return replace(reading, planned=planned, folder="landing-without-bad-files").landed()
+
+    def _note(self) -> None:
+        """Say what is worth a look, now that the run goes on."""
+        context = self.context
+        for landed in context.landed.values():
+            context.notes += self.looking.notes(landed, context.causes)
+        for note in context.notes:
+            context.reporter.warn(note)
 
     def _options_of_readers(self) -> dict[str, Any]:
         return {

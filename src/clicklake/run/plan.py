@@ -13,6 +13,7 @@ from clicklake.lake import Lake, Manifest, Snapshot, sql
 from clicklake.logs import inputs
 from clicklake.logs.files import text_bytes
 from clicklake.logs.inputs import SourcePlan
+from clicklake.logs.misplaced import hints
 from clicklake.progress import Reporter
 from clicklake.rules import bots
 from clicklake.run.options import Options
@@ -28,7 +29,7 @@ class RunPlan:
     """`outdated`: tables whose files are not what this release would write.
 
     `settings`: those of the clickstream's labels and sessions; `resettled`: whether the lake's
-    clickstream was made by others.
+    clickstream was made by others. `hints`: where logs that were not found may be.
     """
 
     sources: tuple[SourcePlan, ...]
@@ -36,6 +37,7 @@ class RunPlan:
     settings: Mapping[str, Any]
     resettled: bool
     rebuild: bool
+    hints: tuple[str, ...] = ()
 
     def source_plan(self, source: str) -> SourcePlan | None:
         return next((planned for planned in self.sources if planned.source == source), None)
@@ -69,6 +71,7 @@ def make(config: Config, options: Options, lake: Lake) -> RunPlan:
         settings=now,
         resettled=bool(manifest.files(CLICKSTREAM.name)) and manifest.settings != now,
         rebuild=options.rebuild,
+        hints=tuple(hints(config, set(SOURCES) - {folder.source for folder in found})),
     )
 
 
@@ -123,6 +126,8 @@ def _refused(lake: Lake) -> dict[str, dict[str, dict[str, int]]]:
 
 def tell(plan: RunPlan, reporter: Reporter) -> None:
     """Say what is not as a user would expect it."""
+    for hint in plan.hints:
+        reporter.warn(hint)
     for planned in plan.sources:
         if planned.vanished:
             reporter.say(

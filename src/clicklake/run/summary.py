@@ -73,6 +73,7 @@ def of_commit(
         vanished={planned.source: list(planned.vanished) for planned in plans if planned.vanished},
         bad_files=bad_files_of(context),
         pending=_pending(context.plan),
+        notes=tuple(context.notes),
     )
 
 

@@ -7,19 +7,25 @@ from collections.abc import Iterable
 from clicklake.errors import AccessError, ClicklakeError, InputError
 from clicklake.lake import LedgerFile
 from clicklake.lake.metrics import Books
+from clicklake.logs.diagnosis import Cause
 from clicklake.logs.summary import SplitSummary
+from clicklake.run.causes import Causes
 from clicklake.run.landing import Landed
 
 
-def refuse_what_cannot_be_trusted(landed: Iterable[Landed], max_bad_ratio: float) -> None:
-    """Raises AccessError, InputError or ClicklakeError with all that is wrong."""
+def refuse_what_cannot_be_trusted(
+    landed: Iterable[Landed], max_bad_ratio: float, causes: Causes
+) -> None:
+    """Raises AccessError, InputError or ClicklakeError with all that is wrong, and why."""
     sources = list(landed)
     problems, denied = [], False
     for source in sources:
         root = source.planned.folder.storage.root
         for split in source.summaries:
             if split.refused:
-                problems.append(f"{root}/{split.file}: {split.refused}.")
+                cause = causes.get((source.planned.source, split.file))
+                problem = f"{root}/{split.file}: {split.refused}."
+                problems.append("\n".join([problem, *_lines(cause)]))
                 denied = denied or split.denied
     if problems:
         kind = AccessError if denied else InputError
@@ -27,7 +33,7 @@ def refuse_what_cannot_be_trusted(landed: Iterable[Landed], max_bad_ratio: float
         raise kind("\n".join([*sorted(set(problems)), advice]))
     for source in sources:
         check_every_byte_was_read(source)
-        check_bad_ratio(source, max_bad_ratio)
+        check_bad_ratio(source, max_bad_ratio, causes)
 
 
 def check_every_byte_was_read(landed: Landed) -> None:
@@ -42,17 +48,21 @@ def check_every_byte_was_read(landed: Landed) -> None:
             raise ClicklakeError(f"{info.path}: not all of it was read.")
 
 
-def check_bad_ratio(landed: Landed, limit: float) -> None:
+def check_bad_ratio(landed: Landed, limit: float, causes: Causes) -> None:
     """Raises InputError if more of the new rows are quarantined than `limit` allows."""
     bad, read = landed.total("quarantined") - landed.refused_before, landed.total("read")
     if not read or bad / read <= limit:
         return
     by_file = landed.reasons_by_file.items()
     worst = sorted(by_file, key=lambda item: -sum(item[1].values()))
-    lines = [
-        f"  {path}: " + ", ".join(f"{reason} {count}" for reason, count in reasons.items())
-        for path, reasons in worst[:10]
-    ]
+    lines: list[str] = []
+    told: set[str] = set()
+    for path, reasons in worst[:10]:
+        counts = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+        cause = causes.get((landed.planned.source, path))
+        is_told = cause is None or cause.expected + cause.remedy in told
+        lines += [f"  {path}: {counts}", *([] if is_told else _lines(cause))]
+        told |= {cause.expected + cause.remedy} if cause else set()
     more = [f"  … and {len(worst) - 10} more files"] if len(worst) > 10 else []
     raise InputError(
         "\n".join(
@@ -65,6 +75,14 @@ def check_bad_ratio(landed: Landed, limit: float) -> None:
             ]
         )
     )
+
+
+def _lines(cause: Cause | None) -> list[str]:
+    """A cause as lines below the line that names its file."""
+    if cause is None:
+        return []
+    parts = {"found": cause.found, "expected": cause.expected, "to do": cause.remedy}
+    return [f"    {name + ':':<10}{text}" for name, text in parts.items()]
 
 
 def books(landed: Landed, kept: int) -> Books:

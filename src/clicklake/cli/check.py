@@ -1,0 +1,51 @@
+"""`etl.py check`: what a run would do, as a person is told it."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from clicklake.run.check import OK, SET_ASIDE, Check, Source
+
+VERDICTS = {
+    OK: "A run would take these logs.",
+    SET_ASIDE: "A run would set files aside, take the others, and exit with 6.",
+}
+_REFUSED = "A run would publish nothing and exit with 4."
+
+
+def show(console: Console, check: Check) -> None:
+    """A table of the sources, what looks wrong, and what a run would do."""
+    console.print(_table(check))
+    for source in check.sources:
+        for what, counts in (
+            ("bad", source.sample.reasons),
+            ("filtered, by environment", source.sample.environments),
+        ):
+            if counts:
+                told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+                console.print(f"{source.source}: {what}: {told}", markup=False)
+        for wrong in source.wrong:
+            console.print(f"{source.source}: {wrong}", style="yellow", markup=False)
+    for name in check.absent:
+        console.print(f"{name}: its folder is not there", markup=False)
+    for hint in check.hints:
+        console.print(hint, style="yellow", markup=False)
+    console.print(VERDICTS.get(check.exit_code, _REFUSED), style="bold", markup=False)
+
+
+def _table(check: Check) -> Table:
+    title = "What a run would find; rows of a sample"
+    table = Table("source", title=title, title_justify="left")
+    for name in ("files", "new", "MB", "rows", "good", "filtered", "bad"):
+        table.add_column(name, justify="right")
+    for source in check.sources:
+        table.add_row(source.source, *_counts(source))
+    return table
+
+
+def _counts(source: Source) -> list[str]:
+    sample = source.sample
+    counts = (sample.rows, sample.kept, sample.filtered, sample.quarantined)
+    sizes = [f"{source.files:,}", f"{source.new:,}", f"{source.new_bytes / 1e6:,.1f}"]
+    return sizes + [f"{count:,}" for count in counts]

@@ -1,0 +1,97 @@
+"""Values that a source does not take: times in other units or formats, other environments."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+from clicklake.logs.diagnosis.cause import Cause, shortened
+from clicklake.logs.diagnosis.heads import Head
+from clicklake.parse import csv, jsonl
+from clicklake.parse.values import SECOND
+
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+_FROM_1601 = (_1970 - datetime(1601, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+# What a whole number may count: microseconds in one of it, and in 1970 since its beginning.
+_UNITS = {
+    "seconds since 1970": (SECOND, 0),
+    "milliseconds since 1970": (1000, 0),
+    "microseconds since 1970": (1, 0),
+    "nanoseconds since 1970": (0.001, 0),
+    "units of 100 ns since 1601 (LDAP, Windows)": (0.1, _FROM_1601),
+    "seconds since 1601": (SECOND, _FROM_1601),
+}
+_FORMATS = {
+    r"\d{14}(\.\d+)?Z?": "LDAP's format YYYYMMDDHHMMSSZ",
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*": "ISO 8601's format",
+    r"\d{4}-\d\d-\d\d": "days without a time",
+    r"\d{1,2}[/.]\d{1,2}[/.]\d{2,4}.*": "a format with the day or the month first",
+    r".*\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec).*": "a format with names of months",
+}
+_TIMES = ("invalid_time", "time_out_of_range")
+_SECONDS = "seconds since 1970, such as 1522573923"
+_ISO = "ISO 8601, such as 2018-04-01T09:12:03Z"
+
+
+def times(head: Head) -> Cause | None:
+    """Times in another unit or format, if most of the bad rows are bad for their times."""
+    bad = [raw for reason, raw in head.rejects if reason in _TIMES]
+    if 2 * len(bad) <= len(head.rejects):
+        return None
+    column = next(n for n in ("time", "ts", "updated_at") if n in _names(head))
+    value = next(filter(None, (_value(head, raw, column) for raw in bad)), None)
+    if value is None:
+        return None
+    expected = _SECONDS if column == "time" else _ISO
+    kind = _kind(value, head.time_range)
+    shown = shortened(value, 40)
+    if kind:
+        remedy = f"give {column} in that way where the log is written"
+        return Cause(f"{column} in {kind}, such as {shown}", expected, remedy)
+    if head.rejects[0][0] == "time_out_of_range" or "time_out_of_range" in dict(head.rejects):
+        first, after = (_day(edge) for edge in head.time_range)
+        remedy = "look at the clock that wrote them, or give the run's date by --as-of"
+        return Cause(f"{column} such as {shown}", f"times from {first} to before {after}", remedy)
+    remedy = f"give {column} in that way where the log is written"
+    return Cause(f"{column} such as {shown}", expected, remedy)
+
+
+def environments(head: Head) -> list[tuple[str, int]]:
+    """The environments of the rows, the most frequent first."""
+    found = Counter(_value(head, row, "environment") or "(none)" for row in head.lines)
+    return [(shortened(value, 30), count) for value, count in found.most_common(5)]
+
+
+def _names(head: Head) -> tuple[str, ...]:
+    return head.columns or tuple(key.name for key in head.source.keys)
+
+
+def _value(head: Head, raw: str, name: str) -> str | None:
+    """The value of a row's column or key, as text."""
+    if head.source.format == "jsonl":
+        row = jsonl.loads(raw)
+        value = row.get(name) if isinstance(row, dict) else None
+        return str(getattr(value, "digits", value)) if value is not None else None
+    fields = csv.split(raw)
+    at = head.layout.positions[name] if head.layout else -1
+    return fields[at].strip(" \t") or None if fields and 0 <= at < len(fields) else None
+
+
+def _kind(value: str, time_range: tuple[int, int]) -> str | None:
+    for pattern, name in _FORMATS.items():
+        if re.fullmatch(pattern, value):
+            return name
+    if not re.fullmatch(r"\d+(\.\d+)?", value):
+        return None
+    first, after = time_range
+    for name, (micros, since) in _UNITS.items():
+        at = float(value) * micros - since
+        if first <= at < after:
+            return f"{name}, as {_1970 + timedelta(microseconds=at):%Y-%m-%d %H:%M} would be"
+    return None
+
+
+def _day(micros: int) -> str:
+    return f"{_1970 + timedelta(microseconds=micros):%Y-%m-%d}"
