@@ -208,8 +208,8 @@ def test_a_mend_that_alters_rows_which_had_come_in_asks_for_a_rebuild(
 ):
     source, lake = refused
     monkeypatch.setattr(texts, "_INTERPRETED", 1 << 60)  # else texts are coded
-    lower = texts.Texts.to_arrow
-    monkeypatch.setattr(texts.Texts, "to_arrow", lambda *given: pc.utf8_upper(lower(*given)))
+    lower = texts.TextColumn.to_arrow
+    monkeypatch.setattr(texts.TextColumn, "to_arrow", lambda *given: pc.utf8_upper(lower(*given)))
     with pytest.raises(InputError, match=r"would be there twice.*--rebuild"):
         replayed(source, lake)
     assert urls(lake) == ["https://x/1"]

@@ -54,7 +54,7 @@ def check_bad_ratio(landed: Landed, limit: float, causes: Causes) -> None:
     if not read or bad / read <= limit:
         return
     by_file = landed.reasons_by_file.items()
-    worst = sorted(by_file, key=lambda item: -sum(item[1].values()))
+    worst = sorted(by_file, key=lambda item: (-sum(item[1].values()), item[0]))
     lines: list[str] = []
     told: set[str] = set()
     for path, reasons in worst[:10]:
