@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from clicklake.config import ROOT
 from clicklake.errors import AccessError, InputError, LeaseHeldError
@@ -19,6 +19,7 @@ from clicklake.lake import open_snapshot
 from clicklake.streaming.database import connect
 from clicklake.streaming.folder import FolderSink, FolderSource
 from clicklake.streaming.kafka import KafkaSink, KafkaSource
+from clicklake.streaming.marks import Mark
 from clicklake.streaming.messages import event_id
 from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
@@ -85,7 +86,22 @@ def files(folder):
 
 
 def committed(broker, topic):
-    """{partition: messages in their order}, read without the product's code."""
+    """{partition: keys and messages in their order}, read without the product's code."""
+    found = defaultdict(list)
+    for message in records(broker, topic):
+        found[message.partition()].append((message.key().decode(), message.value()))
+    return found
+
+
+def headers_of(broker, topic):
+    """[(message, its headers, its timestamp in seconds)]"""
+    return [
+        (json.loads(m.value()), dict(m.headers() or ()), m.timestamp()[1] / 1000)
+        for m in records(broker, topic)
+    ]
+
+
+def records(broker, topic):
     consumer = Consumer(
         {
             "bootstrap.servers": broker.address,
@@ -96,15 +112,15 @@ def committed(broker, topic):
         }
     )
     partitions = set(consumer.list_topics(topic).topics[topic].partitions)
-    consumer.subscribe([topic])
-    found = defaultdict(list)
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+    found = []
     ended = set()
     while ended < partitions:
         for message in consumer.consume(1000, 1):
             if message.error() and message.error().code() == KafkaError._PARTITION_EOF:
                 ended.add(message.partition())
             else:
-                found[message.partition()].append((message.key().decode(), message.value()))
+                found.append(message)
     consumer.close()
     return found
 
@@ -237,8 +253,8 @@ def test_of_two_publishers_at_once_the_topic_holds_all_of_one_and_nothing_of_the
 
 
 @pytest.mark.parametrize("number", [2**52, 9_000_000])
-def test_a_foreign_message_of_an_impossible_number_does_not_stop_the_publisher(
-    broker, lake, state, topic, number
+def test_a_foreign_message_of_an_impossible_number_stops_neither_publisher_nor_reader(
+    broker, lake, state, topic, number, tmp_path
 ):
     lake.commit(random_events(50))
     run(lake, state, broker, topic)
@@ -249,6 +265,54 @@ def test_a_foreign_message_of_an_impossible_number_does_not_stop_the_publisher(
     lake.commit(random_events(50, seed=2, after=24))
 
     assert run(lake, state, broker, topic).events == 50
+    summary = read(broker, topic, tmp_path / "out")
+    assert (summary.events, summary.quarantined) == (100, 3)
+    assert (summary.missing, summary.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("number", [2**52, 9_000_000])
+def test_on_a_topic_of_an_older_release_an_impossible_number_is_set_aside(
+    broker, lake, state, topic, tmp_path, monkeypatch, number
+):
+    rows = [random_events(50, seed=seed, after=24 * seed) for seed in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(State, "begin", lambda _: Mark("", 2**53))  # it marked nothing
+        lake.commit(rows[0])
+        run(lake, state, broker, topic)
+    assert not any(headers for _, headers, _ in headers_of(broker, topic))
+    producer = Producer({"bootstrap.servers": broker.address})
+    producer.produce(topic, foreign(number))
+    producer.flush()
+    summary = read(broker, topic, tmp_path / "out")
+    assert (summary.events, summary.quarantined, summary.waiting) == (50, 1, 0)
+    lake.commit(rows[1])
+
+    assert run(lake, state, broker, topic).events == 50
+
+    assert state.mark().since == 51
+    assert read(broker, topic, tmp_path / "out").events == 50
+    assert read(broker, topic, tmp_path / "fresh").events == 100
+    assert files(tmp_path / "out") == files(tmp_path / "fresh")
+
+
+def test_each_message_has_the_publishers_mark_as_a_cloud_event(broker, lake, state, topic):
+    before = time.time()
+    lake.commit(random_events(20))
+    run(lake, state, broker, topic)
+
+    found = headers_of(broker, topic)
+    assert len(found) == 20
+    for message, headers, published in found:
+        assert headers == {
+            "content-type": b"application/json",
+            "ce_specversion": b"1.0",
+            "ce_type": b"clicklake.clickstream.v1",
+            "ce_source": f"urn:clicklake:publisher:{state.mark().publisher}".encode(),
+            "ce_since": b"1",
+            "ce_id": message["event_id"].encode(),
+            "ce_time": message["time"].encode(),
+        }
+        assert before - 5 < published < time.time() + 5
 
 
 def foreign(number):

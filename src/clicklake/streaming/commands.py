@@ -46,6 +46,7 @@ def summarize(config: Config, *, until_end: bool, stopped: Callable[[], bool]) -
     address = parse_address(config.stream.stream)
     use_keys(config.aws)
     with held(folder, "summarizer"):
+        mark = State(_state_folder(config, address)).mark()
         source = open_source(address, config)
         database = connect(database_url(config))
         try:
@@ -53,7 +54,9 @@ def summarize(config: Config, *, until_end: bool, stopped: Callable[[], bool]) -
                 source,
                 Statistics(database),
                 folder,
-                Progress(str(address), config.stream.every, config.stream.lateness_minutes),
+                Progress(
+                    str(address), config.stream.every, config.stream.lateness_minutes, mark=mark
+                ),
                 until_end=until_end,
                 stopped=stopped,
             )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from clicklake.errors import InputError
 from clicklake.storage.durable import write_durably
-from clicklake.streaming.messages import numbered_id
-from clicklake.streaming.stream import Incoming, Outgoing, Position
+from clicklake.streaming.marks import Mark
+from clicklake.streaming.stream import Incoming, Outgoing, Position, is_own, marked, position_of
 
 _SEGMENT = re.compile(r"\d{15}\.jsonl")
 _POLL_LINES = 10_000
@@ -25,19 +25,21 @@ class FolderSink:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.mark: Mark | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
     def position(self) -> Position:
-        segments = [file for file in _files(self.folder) if _SEGMENT.fullmatch(file.name)]
-        if not segments:
-            return Position(0)
-        lines = segments[-1].read_bytes().splitlines()
-        last = lines[-1] if lines else b""
-        return Position(int(segments[-1].stem) - 1 + len(lines), numbered_id(last)[1])
+        for file in reversed(_files(self.folder)):
+            if _SEGMENT.fullmatch(file.name):
+                for line in reversed(file.read_bytes().split(b"\n")):
+                    if (found := position_of(line, self.mark)).sequence:
+                        return found
+        return Position(0)
 
     def send(self, events: Sequence[Outgoing]) -> None:
         name = f"{events[0].sequence:015d}.jsonl"
-        write_durably(self.folder / name, b"".join(event.body + b"\n" for event in events))
+        lines = [marked(event, self.mark) + b"\n" for event in events]
+        write_durably(self.folder / name, b"".join(lines))
 
     def close(self) -> None:
         pass
@@ -47,6 +49,8 @@ class FolderSource:
     """The files in the order of their names; a file is a partition, a line (from 1) an offset.
 
     A file may still be written to, as long as it is the last: lines are read as they come.
+    Where the publisher's mark is known, files of others are read beside its own, so that none of
+    them is taken for the last.
     """
 
     horizon = 0
@@ -56,21 +60,22 @@ class FolderSource:
             raise InputError(f"{folder}: no stream is there. Run scripts/stream.py publish first.")
         self.folder = folder
         self.topic = folder.name
-        self._current = ""
-        self._lines = 0
+        self.mark: Mark | None = None
+        self._current = ""  # the publisher's last file that was begun
+        self._read: dict[str, int] = {}  # lines by file
         self._messages: Iterator[Incoming] = iter(())
         self._at_end = False
 
     def open(self, positions: Mapping[str, str]) -> None:
-        self._current = max(positions, default="")
-        self._lines = int(positions.get(self._current, "0"))
+        self._read = {name: int(lines) for name, lines in positions.items()}
+        own = (name for name in positions if self._is_own(self.folder / name))
+        self._current = max(own, default="")
         self._messages = self._unread()
+        self._at_end = False
 
     def poll(self) -> list[Incoming]:
         messages = list(islice(self._messages, _POLL_LINES))
-        if messages:
-            self._current, self._lines = messages[-1].partition, int(messages[-1].offset)
-        else:
+        if not messages:
             if self._at_end:
                 time.sleep(_WAIT_SECONDS)
             self._messages = self._unread()
@@ -80,6 +85,12 @@ class FolderSource:
     def behind(self) -> Collection[str]:
         return () if self._at_end else (self._current,)
 
+    def can_hold(self, sequence: int, message: Incoming) -> bool:
+        """A file is named by the number of its first line."""
+        name = Path(message.partition)
+        is_segment = bool(_SEGMENT.fullmatch(name.name))
+        return is_segment and sequence < int(name.stem) + int(message.offset)
+
     def hold(self, partitions: Collection[str]) -> None:
         """Nothing: in a folder no event overtakes another."""
 
@@ -87,15 +98,33 @@ class FolderSource:
         pass
 
     def _unread(self) -> Iterator[Incoming]:
-        done, skip = self._current, self._lines
-        files = [file for file in _files(self.folder) if file.name >= done]
+        files = _files(self.folder)
+        own = [file for file in files if self._is_own(file)]
+        for file in own:
+            if file.name >= self._current:
+                self._current = file.name
+                yield from self._lines(file, may_grow=file == own[-1])
         for file in files:
-            seen = skip if file.name == done else 0
-            with file.open("rb") as lines:
-                for number, line in enumerate(islice(lines, seen, None), seen + 1):
-                    if not line.endswith(b"\n") and file == files[-1]:
-                        return  # still being written
-                    yield Incoming(file.name, str(number), line.rstrip(b"\r\n"))
+            if file not in own:
+                yield from self._lines(file, may_grow=True)
+
+    def _lines(self, file: Path, may_grow: bool) -> Iterator[Incoming]:
+        seen = self._read.get(file.name, 0)
+        with file.open("rb") as lines:
+            for number, line in enumerate(islice(lines, seen, None), seen + 1):
+                if may_grow and not line.endswith(b"\n"):
+                    return  # still being written
+                self._read[file.name] = number
+                yield Incoming(file.name, str(number), line.rstrip(b"\r\n"))
+
+    def _is_own(self, file: Path) -> bool:
+        """Whether a file is the publisher's, or might be: its first line has the file's number."""
+        if self.mark is None:
+            return True
+        if not _SEGMENT.fullmatch(file.name) or not file.exists():
+            return False
+        with file.open("rb") as lines:
+            return is_own(lines.readline(), self.mark, int(file.stem))
 
 
 def _files(folder: Path) -> list[Path]:

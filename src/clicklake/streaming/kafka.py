@@ -22,6 +22,7 @@ from confluent_kafka import (
 from clicklake.streaming.kafka_client import (
     POLL_SECONDS,
     TIMEOUT,
+    bounds_of,
     client_settings,
     commit_transaction,
     create_topic,
@@ -32,6 +33,8 @@ from clicklake.streaming.kafka_client import (
     translated,
     unreachable,
 )
+from clicklake.streaming.marks import Header, Mark, event_headers, headers, of_headers
+from clicklake.streaming.messages import MAX_SEQUENCE
 from clicklake.streaming.stream import Incoming, Outgoing, Position
 
 _POLL_MESSAGES = 10_000
@@ -49,6 +52,7 @@ class KafkaSink:
         self._settings = client_settings(servers, properties)
         self._topic = topic
         self._producer: Producer | None = None
+        self.mark: Mark | None = None
         create_topic(self._settings, topic)
 
     def position(self) -> Position:
@@ -67,17 +71,21 @@ class KafkaSink:
                 }
             )
             self._producer.init_transactions(TIMEOUT)
-            return last_position(self._settings, self._topic)
+            return last_position(self._settings, self._topic, self.mark)
         except KafkaException as error:
             raise translated(error, self._topic) from None
 
     def send(self, events: Sequence[Outgoing]) -> None:
         assert self._producer is not None, "position() comes first"
         producer = self._producer
+        mark = self.mark or Mark("", MAX_SEQUENCE)
+        every = headers(mark)
         try:
             producer.begin_transaction()
             for event in events:
-                self._produce(producer, event)
+                marked = event.sequence >= mark.since
+                own = [*every, *event_headers(event.event_id, event.time)] if marked else []
+                self._produce(producer, event, own)
             commit_transaction(producer)
         except KafkaException as error:
             raise translated(error, self._topic) from None
@@ -85,10 +93,10 @@ class KafkaSink:
     def close(self) -> None:
         self._producer = None
 
-    def _produce(self, producer: Producer, event: Outgoing) -> None:
+    def _produce(self, producer: Producer, event: Outgoing, headers: list[Header]) -> None:
         while True:
             try:
-                producer.produce(self._topic, event.body, event.key.encode())
+                producer.produce(self._topic, event.body, event.key.encode(), headers=headers)
             except BufferError:
                 producer.poll(0.1)
             except KafkaException as error:
@@ -109,6 +117,8 @@ class KafkaSource:
         self._last_error = ""
         self._behind: set[int] = set()
         self._held: set[int] = set()
+        self.mark: Mark | None = None
+        self._most = 0
         self._heard = time.monotonic()
         settings = client_settings(servers, properties)
         self._partitions = partitions_of(settings, topic)
@@ -136,7 +146,8 @@ class KafkaSource:
             if failure is None:
                 self._behind.add(partition)
                 offset = str(message.offset())
-                incoming.append(Incoming(str(partition), offset, message.value() or b""))
+                mark = of_headers(message.headers())
+                incoming.append(Incoming(str(partition), offset, message.value() or b"", mark))
             elif failure.code() == KafkaError._PARTITION_EOF:
                 self._behind.discard(partition)
             elif not failure.retriable():
@@ -146,6 +157,13 @@ class KafkaSource:
 
     def behind(self) -> Collection[str]:
         return [str(partition) for partition in self._behind]
+
+    def can_hold(self, sequence: int, message: Incoming) -> bool:
+        """No number is higher than the count of messages that the topic ever had."""
+        if sequence > self._most:
+            bounds = bounds_of(self._consumer, self.topic, self._partitions)
+            self._most = sum(high for _, high in bounds)
+        return sequence <= self._most
 
     def hold(self, partitions: Collection[str]) -> None:
         wanted = {int(partition) for partition in partitions}

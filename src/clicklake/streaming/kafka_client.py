@@ -18,8 +18,14 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from clicklake.errors import AccessError, ConfigError, InputError
-from clicklake.streaming.messages import numbered_id
-from clicklake.streaming.stream import Outgoing, Position, StreamBrokenError, taken
+from clicklake.streaming.marks import Mark, of_headers
+from clicklake.streaming.stream import (
+    Outgoing,
+    Position,
+    StreamBrokenError,
+    position_of,
+    taken,
+)
 
 TIMEOUT = 20.0
 POLL_SECONDS = 0.5
@@ -85,17 +91,25 @@ def client_of(kind: type, settings: Mapping[str, Any]) -> Any:
         raise ConfigError(f"[STREAM] KAFKA_PROPERTIES: {error.args[0].str()}.") from None
 
 
-def last_position(settings: Mapping[str, Any], topic: str) -> Position:
-    """The committed message of the highest number; a chunk is there whole or not at all."""
+def bounds_of(consumer: Consumer, topic: str, partitions: list[int]) -> list[tuple[int, int]]:
+    """The first offset that a partition still has, and the one after its last, for each."""
+    ends = [TopicPartition(topic, number) for number in partitions]
+    return [consumer.get_watermark_offsets(end, timeout=TIMEOUT) for end in ends]
+
+
+def last_position(settings: Mapping[str, Any], topic: str, own: Mark | None) -> Position:
+    """The committed message of the highest number; a chunk is there whole or not at all.
+
+    Messages that are not of the publisher `own` do not count.
+    """
     consumer = Consumer(reading_settings(settings))
     try:
         partitions = sorted(consumer.list_topics(topic, TIMEOUT).topics[topic].partitions)
-        ends = [TopicPartition(topic, number) for number in partitions]
-        bounds = [consumer.get_watermark_offsets(end, timeout=TIMEOUT) for end in ends]
+        bounds = bounds_of(consumer, topic, partitions)
         # No number is higher than the count of messages that the topic ever had.
         most = sum(high for _, high in bounds)
         found = [
-            _last_of(consumer, topic, number, bound, most)
+            _last_of(consumer, TopicPartition(topic, number), bound, own, most)
             for number, bound in zip(partitions, bounds, strict=True)
         ]
         return max(found, default=Position(0))
@@ -104,14 +118,19 @@ def last_position(settings: Mapping[str, Any], topic: str) -> Position:
 
 
 def _last_of(
-    consumer: Consumer, topic: str, number: int, bounds: tuple[int, int], most: int
+    consumer: Consumer,
+    partition: TopicPartition,
+    bounds: tuple[int, int],
+    own: Mark | None,
+    most: int,
 ) -> Position:
     """The highest event of a partition's end, which may be transaction markers or foreign."""
     low, high = bounds
     back = 16
     while high > low:
         start = max(low, high - back)
-        if (last := _highest(consumer, TopicPartition(topic, number, start), most)).sequence:
+        partition.offset = start
+        if (last := _highest(consumer, partition, own, most)).sequence:
             return last
         if start == low:
             break
@@ -119,7 +138,7 @@ def _last_of(
     return Position(0)
 
 
-def _highest(consumer: Consumer, start: TopicPartition, most: int) -> Position:
+def _highest(consumer: Consumer, start: TopicPartition, own: Mark | None, most: int) -> Position:
     consumer.assign([start])
     highest = Position(0)
     deadline = time.monotonic() + TIMEOUT
@@ -129,8 +148,9 @@ def _highest(consumer: Consumer, start: TopicPartition, most: int) -> Position:
             continue
         failure = message.error()
         if failure is None:
-            found = Position(*numbered_id(message.value()))
-            if found.sequence <= most:
+            header = of_headers(message.headers())
+            found = position_of(message.value(), own, header)
+            if header or own or found.sequence <= most:
                 highest = max(highest, found)
             deadline = time.monotonic() + TIMEOUT
         elif failure.code() == KafkaError._PARTITION_EOF:

@@ -22,8 +22,17 @@ from clicklake.config import Config
 from clicklake.errors import AccessError, ConfigError, InputError
 from clicklake.storage.durable import write_durably
 from clicklake.streaming.kinesis_requests import requests, rounds
-from clicklake.streaming.messages import numbered_id
-from clicklake.streaming.stream import Incoming, Outgoing, Position, StreamBrokenError, taken
+from clicklake.streaming.marks import Mark
+from clicklake.streaming.messages import id_of
+from clicklake.streaming.stream import (
+    Incoming,
+    Outgoing,
+    Position,
+    StreamBrokenError,
+    marked,
+    position_of,
+    taken,
+)
 
 T = TypeVar("T")
 
@@ -66,6 +75,7 @@ class KinesisSink:
         self._client = client
         self._stream = stream
         self._checkpoint = checkpoint
+        self.mark: Mark | None = None
         self._shards: dict[str, str] = {}
         self._landed: dict[int, str] = {}  # number and event id of what lies after the checkpoint
 
@@ -95,7 +105,7 @@ class KinesisSink:
 
     def _has_landed(self, event: Outgoing) -> bool:
         landed = self._landed.get(event.sequence)
-        if landed is not None and landed != numbered_id(event.body)[1]:
+        if landed is not None and landed != id_of(event.body):
             raise taken(f"kinesis://{self._stream}")
         return landed is not None
 
@@ -103,7 +113,8 @@ class KinesisSink:
         """Send records until each is on the stream; Kinesis may refuse some of a request."""
         for attempt in range(_ATTEMPTS):
             records = [
-                {"Data": event.body, "PartitionKey": event.key[:_KEY_LENGTH]} for event in events
+                {"Data": marked(event, self.mark), "PartitionKey": event.key[:_KEY_LENGTH]}
+                for event in events
             ]
             with _told(self._stream, broken=True):
                 answer = self._client.put_records(StreamName=self._stream, Records=records)
@@ -126,7 +137,7 @@ class KinesisSink:
         while reader.behind():
             for message in reader.poll():
                 self._reached(message.partition, message.offset)
-                number, id_ = numbered_id(message.body)
+                number, id_ = position_of(message.body, self.mark)
                 found[number] = id_
         found.pop(0, None)
         return found
@@ -148,6 +159,7 @@ class KinesisSource:
     def __init__(self, client: Any, stream: str) -> None:
         self._client = client
         self.topic = stream
+        self.mark: Mark | None = None
         self._reader: _ShardReader
 
     def open(self, positions: Mapping[str, str]) -> None:
@@ -161,6 +173,10 @@ class KinesisSource:
 
     def behind(self) -> Collection[str]:
         return self._reader.behind()
+
+    def can_hold(self, sequence: int, message: Incoming) -> bool:
+        """Kinesis does not tell how many records a stream ever had."""
+        return True
 
     def hold(self, partitions: Collection[str]) -> None:
         self._reader.held = partitions

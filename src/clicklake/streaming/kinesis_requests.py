@@ -17,6 +17,7 @@ _REQUEST_BYTES = 4 * 1024 * 1024
 
 
 _RECORD_BYTES = 1024 * 1024
+_MARK_BYTES = 100  # what the publisher's mark adds to a message, at most
 
 
 def rounds(events: Sequence[Outgoing]) -> list[list[Outgoing]]:
@@ -38,7 +39,7 @@ def requests(events: list[Outgoing]) -> Iterator[list[Outgoing]]:
     request: list[Outgoing] = []
     size = 0
     for event in events:
-        weight = len(event.body) + len(event.key.encode())
+        weight = len(event.body) + len(event.key.encode()) + _MARK_BYTES
         if weight > _RECORD_BYTES:
             raise InputError(
                 f"Event {event.sequence} is {weight:,} bytes, and Kinesis takes 1 MiB. "

@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from clicklake.schemas import CLICKSTREAM
+from clicklake.streaming.marks import Mark, of_body
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 _TIME_LENGTH = len("2018-04-01T00:00:00.000000Z")
@@ -17,7 +18,7 @@ _FIRST_YEAR, _LAST_YEAR = (
     2000,
     9000,
 )  # the lake's first, and one that leaves room for a window's end
-_MAX_SEQUENCE = 2**53  # what every reader of JSON holds exactly
+MAX_SEQUENCE = 2**53  # what every reader of JSON holds exactly
 
 
 class BadMessageError(Exception):
@@ -34,6 +35,7 @@ class Event(NamedTuple):
     path: str
     source: str | None  # utm_source
     is_bot: bool
+    mark: Mark | None = None  # where the message itself carries it
 
 
 def event_id(key: tuple[str | None, ...]) -> str:
@@ -76,7 +78,7 @@ def parse(body: bytes) -> Event:
     if kinds not in _WELL_TYPED:
         raise BadMessageError(f"invalid_{_ill_typed(kinds)}")
     sequence, time, visitor, session, path, source, is_bot, *_ = values
-    if not 1 <= sequence <= _MAX_SEQUENCE:
+    if not 1 <= sequence <= MAX_SEQUENCE:
         raise BadMessageError("invalid_sequence")
     if not _is_time(time):
         raise BadMessageError("invalid_time")
@@ -87,15 +89,13 @@ def parse(body: bytes) -> Event:
         raise BadMessageError("lone_surrogate") from None
     if computed != message["event_id"]:
         raise BadMessageError("wrong_event_id")
-    return Event(sequence, time, visitor, session, path, source, is_bot)
+    mark = of_body(message.get("publisher"), message.get("publisher_since"))
+    return Event(sequence, time, visitor, session, path, source, is_bot, mark)
 
 
-def numbered_id(body: bytes | None) -> tuple[int, str]:
-    """The sequence number and the event id of a message; (0, "") if it is no event."""
-    try:
-        return parse(body or b"").sequence, str(json.loads(body or b"")["event_id"])
-    except BadMessageError:
-        return 0, ""
+def id_of(body: bytes) -> str:
+    """The event id of a message that `parse` has read."""
+    return str(json.loads(body)["event_id"])
 
 
 _decode = json.JSONDecoder().decode

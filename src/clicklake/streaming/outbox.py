@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ from clicklake.lake import Snapshot
 from clicklake.schemas import CLICKSTREAM
 from clicklake.storage import arrow_filesystem
 from clicklake.storage.durable import replace_durably, write_durably
+from clicklake.streaming.marks import Mark
 from clicklake.streaming.messages import TIME_FORMAT, event_id_sql
 from clicklake.streaming.stream import Outgoing
 
@@ -56,11 +59,24 @@ class State:
         self.folder = folder
         self.outbox = folder / "outbox.parquet"
         self._state = folder / "state.json"
+        self._mark = folder / "publisher.json"
 
     def published(self) -> Published:
         if not self._state.exists():
             return Published()
         return Published(**json.loads(self._state.read_text()))
+
+    def mark(self) -> Mark | None:
+        """The mark of this publisher's messages; None before `begin`."""
+        return Mark(**json.loads(self._mark.read_text())) if self._mark.exists() else None
+
+    def begin(self) -> Mark:
+        """Choose the publisher's mark, once; what an older release decided to send has none."""
+        before = self.pending()
+        sent = before.after if before else self.published()
+        mark = Mark(secrets.token_hex(16), sent.sequence + 1)
+        write_durably(self._mark, json.dumps(mark._asdict()).encode())
+        return mark
 
     def pending(self) -> Outbox | None:
         """The publication under way, if there is one."""
@@ -141,14 +157,8 @@ class Outbox:
 
     def chunks(self, position: int, size: int) -> Iterator[list[Outgoing]]:
         """The events after sequence number `position`, `size` at a time."""
-        chunk: list[Outgoing] = []
-        for number, visitor, message in self._rows(position):
-            body = b'{"sequence":%d,%b' % (number, message[1:])
-            chunk.append(Outgoing(number, visitor, body))
-            if len(chunk) == size:
-                yield chunk
-                chunk = []
-        if chunk:
+        events = self._events(position)
+        while chunk := list(islice(events, size)):
             yield chunk
 
     def event_id(self, sequence: int) -> str:
@@ -171,16 +181,20 @@ class Outbox:
             rows = table.filter(pc.equal(table["month"], month))
             yield month, rows.select(["id"]).cast(_ID)
 
-    def _rows(self, position: int) -> Iterator[tuple[int, str, bytes]]:
+    def _events(self, position: int) -> Iterator[Outgoing]:
         number = self.first
         for group in range(self._file.num_row_groups):
             rows = self._file.metadata.row_group(group).num_rows
             if number + rows - 1 > position:
-                columns = self._file.read_row_group(group, columns=["visitor", "message"])
-                pairs = zip(*(column.to_pylist() for column in columns.columns), strict=True)
-                for n, (visitor, message) in enumerate(pairs, number):
+                rows_ = self._file.read_row_group(group).to_pydict()
+                # An outbox of an older release has no times.
+                times = rows_.get("event_time") or repeat("", rows)
+                columns = (rows_["visitor"], rows_["message"], rows_["id"], times)
+                pairs = zip(*columns, strict=True)
+                for n, (visitor, message, id_, time) in enumerate(pairs, number):
                     if n > position:
-                        yield n, visitor, message
+                        body = b'{"sequence":%d,%b' % (n, message[1:])
+                        yield Outgoing(n, visitor, body, id_.hex(), time)
             number += rows
 
 
@@ -194,6 +208,7 @@ _NEW_EVENTS = f"""
     SELECT unhex(event_id) AS id,
            strftime(make_timestamp(epoch_us(time)), '%Y-%m') AS month,
            anonymous_user_id AS visitor,
+           {_TIME} AS event_time,
            encode(to_json({{'event_id': event_id, {_MESSAGE}}})::VARCHAR) AS message
     FROM named ANTI JOIN published ON unhex(named.event_id) = published.id
     ORDER BY {", ".join(f"{column} NULLS FIRST" for column in _ORDER.split(", "))}

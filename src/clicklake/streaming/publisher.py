@@ -38,8 +38,10 @@ def publish(
     """
     start = state.published().sequence
     trying = _Patience(patience)
+    sink.mark = state.mark()
     position = _position(sink, trying)
     _refuse_other_publisher(state, position)
+    sink.mark = sink.mark or state.begin()
     if (left := state.pending()) is not None:
         log.info("Finishing publication %d.", left.after.publication)
         _deliver(left, state, sink, position, trying)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from clicklake.streaming.database import Database, SqlTable
+from clicklake.streaming.marks import Mark
 from clicklake.streaming.windows import TOP_KINDS, Window, Windows
 
 TOP = 10  # how many paths and sources a window keeps
@@ -77,6 +78,7 @@ class Progress:
     batch_min: str = ""
     batch_max: str = ""
     batch_users: list[str] = field(default_factory=list)
+    mark: Mark | None = None  # the publisher's, once it is known
 
 
 def read_progress(database: Database) -> Progress | None:
@@ -84,7 +86,11 @@ def read_progress(database: Database) -> Progress | None:
     if STATE.name not in database.tables():
         return None
     rows = database.fetch("SELECT state FROM stream_state")
-    return Progress(**json.loads(rows[0][0])) if rows else None
+    if not rows:
+        return None
+    stored = json.loads(rows[0][0])
+    mark = stored.pop("mark", None)
+    return Progress(**stored, mark=Mark(*mark) if mark else None)
 
 
 class Statistics:

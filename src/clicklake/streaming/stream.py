@@ -9,22 +9,33 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from clicklake.errors import LeaseHeldError
+from clicklake.streaming.marks import Mark, foreign, in_body
+from clicklake.streaming.messages import BadMessageError, id_of, parse
 
 
 class Outgoing(NamedTuple):
-    """An event on its way out; `key` (the visitor) decides the partition."""
+    """An event on its way out; `key` (the visitor) decides the partition.
+
+    `event_id` and `time` are those in the body, "" where an older release has decided to send it.
+    """
 
     sequence: int
     key: str
     body: bytes
+    event_id: str = ""
+    time: str = ""
 
 
 class Incoming(NamedTuple):
-    """A message as read. `offset` is text: a line, a Kafka offset, a Kinesis sequence number."""
+    """A message as read. `offset` is text: a line, a Kafka offset, a Kinesis sequence number.
+
+    `mark`: that of its headers, where the stream has such.
+    """
 
     partition: str
     offset: str
     body: bytes
+    mark: Mark | None = None
 
 
 class Position(NamedTuple):
@@ -32,6 +43,36 @@ class Position(NamedTuple):
 
     sequence: int
     event_id: str = ""
+
+
+def position_of(
+    body: bytes | None, own: Mark | None, header: Mark | None = None, is_possible: bool = True
+) -> Position:
+    """The position that a message on the stream stands for, 0 if it is not the publisher's.
+
+    Raises LeaseHeldError if it is that of another publisher than `own`.
+    """
+    try:
+        event = parse(body or b"")
+    except BadMessageError:
+        return Position(0)
+    reason = foreign(own, header or event.mark, event.sequence, is_possible)
+    if reason == "other_publisher":
+        raise taken("The stream")
+    return Position(0) if reason else Position(event.sequence, id_of(body or b""))
+
+
+def is_own(body: bytes, own: Mark, sequence: int) -> bool:
+    """Whether a message is the one that the publisher `own` gave that number."""
+    try:
+        return position_of(body, own).sequence == sequence
+    except LeaseHeldError:
+        return False
+
+
+def marked(event: Outgoing, mark: Mark | None) -> bytes:
+    """The event's message where a stream has no headers: with the publisher's mark inside."""
+    return in_body(mark, event.body) if mark and event.sequence >= mark.since else event.body
 
 
 class StreamBrokenError(Exception):
@@ -51,6 +92,7 @@ class Sink(Protocol):
     """A stream to write. After any failure `position` says what to send next."""
 
     chunk: int  # how many events one `send` takes
+    mark: Mark | None  # whose messages count; None for a publisher that has sent none yet
 
     def position(self) -> Position:
         """The number up to which every event is on the stream; 0 if none is known.
@@ -74,6 +116,7 @@ class Source(Protocol):
 
     topic: str
     horizon: int  # an event that this many later ones have overtaken is missing
+    mark: Mark | None  # the publisher's, where it is known; set before `open`
 
     def open(self, positions: Mapping[str, str]) -> None:
         """Begin after `positions`, {partition: offset}; a partition not named, at its start."""
@@ -85,6 +128,10 @@ class Source(Protocol):
 
     def behind(self) -> Collection[str]:
         """The partitions that have not been read to their present end."""
+        ...
+
+    def can_hold(self, sequence: int, message: Incoming) -> bool:
+        """Whether the stream can hold so many messages that one there has this number."""
         ...
 
     def hold(self, partitions: Collection[str]) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from clicklake.errors import ConfigError
 from clicklake.storage.durable import sync_path, write_durably
+from clicklake.streaming.marks import Mark, foreign
 from clicklake.streaming.messages import BadMessageError, Event, parse
 from clicklake.streaming.sequencer import Sequencer
 from clicklake.streaming.statistics import Progress, Statistics
@@ -103,53 +104,129 @@ def summarize(
     """
     progress = _resume(statistics, settings)
     before = (progress.events, progress.batch, progress.missing)
-    sequencer = Sequencer(progress.expected, statistics.positions(), source.horizon)
-    lateness = timedelta(minutes=progress.lateness_minutes)
-    windows = statistics.windows(lateness, progress.latest)
-    batch = Batch(folder, progress)
-    quarantined: list[tuple[str, str, str, str, str]] = []
-    bad = 0
-
-    def count(events: Iterable[Event]) -> None:
-        for event in events:
-            batch.add(event)
-            windows.add(event)
-            progress.events += 1
-
-    def commit() -> None:
-        progress.expected, progress.latest = sequencer.expected, windows.latest
-        progress.missing = before[2] + sequencer.missing
-        batch.note_users()
-        sync_path(folder)
-        statistics.store(progress, sequencer.positions, windows, quarantined)
-
-    source.open(sequencer.positions)
-    committed, due = progress.events, time.monotonic() + _COMMIT_SECONDS
+    reading = _Reading(source, statistics, folder, progress)
+    reading.look_for_mark(stopped)
     while not stopped():
         messages = source.poll()
-        for message in messages:
-            event = _parsed(message, source.topic, quarantined)
-            count(sequencer.take(message, event))
-        behind = source.behind()
-        count(sequencer.skip_missing(behind))
-        source.hold(sequencer.overtaken() if sequencer.waiting > _MOST_WAITING else ())
-        if time.monotonic() > due or progress.events - committed >= _COMMIT_EVENTS:
-            commit()
-            bad += len(quarantined)
-            quarantined.clear()
-            committed, due = progress.events, time.monotonic() + _COMMIT_SECONDS
-        if until_end and not messages and not behind:
+        reading.take(messages)
+        if until_end and not messages and not source.behind():
             break
-    commit()
+    reading.commit()
     if until_end:
-        batch.write_partial()
+        reading.batch.write_partial()
     return Summary(
         progress.events - before[0],
         progress.batch - before[1],
-        bad + len(quarantined),
+        reading.bad,
         progress.missing - before[2],
-        sequencer.waiting,
+        reading.sequencer.waiting,
     )
+
+
+class _Reading:
+    """From messages to what is counted and stored, from where the statistics are."""
+
+    def __init__(
+        self, source: Source, statistics: Statistics, folder: Path, progress: Progress
+    ) -> None:
+        self._source = source
+        self._statistics = statistics
+        self._folder = folder
+        self._progress = progress
+        self._quarantined: list[tuple[str, str, str, str, str]] = []
+        self.bad = 0
+        lateness = timedelta(minutes=progress.lateness_minutes)
+        self._windows = statistics.windows(lateness, progress.latest)
+        self.batch = Batch(folder, progress)
+        self._start()
+
+    def look_for_mark(self, stopped: Callable[[], bool]) -> None:
+        """Find out whose stream it is, before anything is counted, if it is not known yet."""
+        while self._progress.mark is None and not stopped():
+            messages = self._source.poll()
+            if self._learn(messages) or not (messages or self._source.behind()):
+                break
+        self._start()
+
+    def take(self, messages: list[Incoming]) -> None:
+        """Count the events whose turn has come, and commit now and then."""
+        if self._learn(messages):
+            # What was read before the publisher was known is read again, and judged by it.
+            self.commit()
+            self._start()
+            return
+        for message in messages:
+            self._count(self.sequencer.take(message, self._parsed(message)))
+        self._count(self.sequencer.skip_missing(self._source.behind()))
+        is_crowded = self.sequencer.waiting > _MOST_WAITING
+        self._source.hold(self.sequencer.overtaken() if is_crowded else ())
+        done = self._progress.events - self._committed
+        if time.monotonic() > self._due or done >= _COMMIT_EVENTS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Store everything together with the place in the stream."""
+        progress, sequencer = self._progress, self.sequencer
+        progress.expected, progress.latest = sequencer.expected, self._windows.latest
+        progress.missing = self._missing + sequencer.missing
+        self.batch.note_users()
+        sync_path(self._folder)
+        self._statistics.store(progress, sequencer.positions, self._windows, self._quarantined)
+        self.bad += len(self._quarantined)
+        self._quarantined.clear()
+        self._wait_to_commit()
+
+    def _start(self) -> None:
+        positions = self._statistics.positions()
+        self.sequencer = Sequencer(self._progress.expected, positions, self._source.horizon)
+        self._missing = self._progress.missing
+        self._source.mark = self._progress.mark
+        self._source.open(positions)
+        self._wait_to_commit()
+
+    def _wait_to_commit(self) -> None:
+        self._committed = self._progress.events
+        self._due = time.monotonic() + _COMMIT_SECONDS
+
+    def _count(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.batch.add(event)
+            self._windows.add(event)
+            self._progress.events += 1
+
+    def _learn(self, messages: list[Incoming]) -> bool:
+        """Whether these messages are the first that tell who the publisher is."""
+        if self._progress.mark is None:
+            self._progress.mark = next(filter(None, map(_mark_of, messages)), None)
+            return self._progress.mark is not None
+        return False
+
+    def _parsed(self, message: Incoming) -> Event | None:
+        """The publisher's event; None for another message, which goes to quarantine."""
+        try:
+            event = parse(message.body)
+            self._refuse_foreign(message, event)
+        except BadMessageError as bad:
+            raw = message.body.decode("utf-8", "backslashreplace")
+            place = (self._source.topic, message.partition, message.offset)
+            self._quarantined.append((*place, str(bad), raw))
+            return None
+        return event
+
+    def _refuse_foreign(self, message: Incoming, event: Event) -> None:
+        own, found = self._progress.mark, message.mark or event.mark
+        is_possible = bool(own or found) or self._source.can_hold(event.sequence, message)
+        if reason := foreign(own, found, event.sequence, is_possible):
+            raise BadMessageError(reason)
+
+
+def _mark_of(message: Incoming) -> Mark | None:
+    """The mark of a message, if it is an event."""
+    try:
+        event = parse(message.body)
+    except BadMessageError:
+        return None
+    return message.mark or event.mark
 
 
 def _resume(statistics: Statistics, settings: Progress) -> Progress:
@@ -167,15 +244,5 @@ def _resume(statistics: Statistics, settings: Progress) -> Progress:
                 f"These statistics were begun with {what} {was}, not {now}. Keep to that, or "
                 "begin others with a new --out and --database."
             )
+    progress.mark = progress.mark or settings.mark
     return progress
-
-
-def _parsed(
-    message: Incoming, topic: str, quarantined: list[tuple[str, str, str, str, str]]
-) -> Event | None:
-    try:
-        return parse(message.body)
-    except BadMessageError as bad:
-        raw = message.body.decode("utf-8", "backslashreplace")
-        quarantined.append((topic, message.partition, message.offset, str(bad), raw))
-        return None
