@@ -165,7 +165,9 @@ def test_a_lake_that_changes_meanwhile_is_asked_again(shop, tmp_path):
         return answer.read_all().to_pylist()
 
     storage = open_storage(str(shop.storage.root))
-    assert query.ask(storage, Config(), "select url from page_views", use) == [{"url": "/new"}]
+    assert query.ask(query.Target(storage, Config()), "select url from page_views", use) == [
+        {"url": "/new"}
+    ]
     assert len(calls) == 2
 
 

@@ -78,7 +78,8 @@ def test_a_database_is_filled_from_s3(remote, tmp_path, kind):
 
 def test_query_reads_the_files_of_the_manifest(remote):
     question = "select user_id, url, year, month from page_views order by user_id"
-    answer = query.ask(remote, config(), question, lambda reader: reader.read_all().to_pylist())
+    target = query.Target(remote, config())
+    answer = query.ask(target, question, lambda reader: reader.read_all().to_pylist())
     assert answer == [
         {"user_id": 1, "url": "=1+1", "year": 2018, "month": 4},
         {"user_id": 2, "url": "/products/1/", "year": 2018, "month": 4},

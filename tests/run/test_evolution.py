@@ -115,7 +115,7 @@ def test_a_lake_of_the_first_format_takes_new_logs(sail: Engine, lake: Path, log
     """It becomes the lake that one run of today over all logs makes."""
     (logs / "UserUpdates" / "later.csv").write_bytes(LATER)
     assert brought_up_to_date(sail, logs, lake)["status"] == "committed"
-    assert lakes.manifest(lake)["format"] == 2
+    assert lakes.manifest(lake)["format"] == 3
     assert not (lake / "_clicklake" / "ledger.json.gz").exists()
     sample = Path(__file__).parents[2] / "data" / "sample"
     files = {

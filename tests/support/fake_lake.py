@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clicklake.lake import MANIFEST, RUNS, Definition, LiveFile, Manifest, Snapshot
+from clicklake.lake import MANIFEST, RUNS, Definition, LiveFile, Manifest, Snapshot, places
 from clicklake.schemas import TABLES, Table
 from clicklake.storage import open_storage
 
@@ -120,8 +120,12 @@ def _write(root: Path, table: Table, seq: int, given: Rows) -> tuple[LiveFile, .
         path = root / table.name / folder / f"part-{seq}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(list(members), schema=table.schema), path)
+        live = path.relative_to(root).as_posix()
+        (root / places.data(live)).parent.mkdir(parents=True, exist_ok=True)
+        (root / places.data(live)).unlink(missing_ok=True)
+        (root / places.data(live)).hardlink_to(path)
         size = path.stat().st_size
-        files.append(LiveFile(path.relative_to(root).as_posix(), len(members), size))
+        files.append(LiveFile(live, len(members), size))
     return tuple(files)
 
 

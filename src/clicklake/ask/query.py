@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 import duckdb
@@ -35,34 +37,43 @@ group by all order by c.table_name
 """
 
 
-def ask(
-    storage: Storage, config: Config, question: str, use: Callable[[pa.RecordBatchReader], T]
-) -> T:
+@dataclass(frozen=True)
+class Target:
+    """Which lake is asked; which state of it, if not the present one."""
+
+    storage: Storage
+    config: Config
+    run_id: str | None = None
+    as_of: datetime | None = None
+
+    def snapshot(self) -> lake.Snapshot:
+        return lake.snapshot(self.storage, self.run_id, self.as_of)
+
+
+def ask(target: Target, question: str, use: Callable[[pa.RecordBatchReader], T]) -> T:
     """What `use` makes of the answer; it is called again if the lake changes meanwhile.
 
     Raises ConfigError if the question is wrong, with the place in it.
     """
     for attempt in range(ATTEMPTS):
-        snapshot = lake.snapshot(storage)
+        snapshot = target.snapshot()
         if not snapshot.run_id:
             raise InputError(
-                f"{storage.root}: no lake is there. Run etl.py, or name one by --output."
+                f"{target.storage.root}: no lake is there. Run etl.py, or name one by --output."
             )
         try:
-            with closing(_connect(storage, snapshot, config)) as connection:
+            with closing(_connect(target, snapshot)) as connection:
                 return use(_answer(connection, question))
         except (duckdb.Error, pa.ArrowException, FileNotFoundError) as error:
-            changed = lake.snapshot(storage).seq != snapshot.seq
+            changed = target.snapshot().seq != snapshot.seq
             if not changed or attempt + 1 == ATTEMPTS:
                 raise _explained(error) from None
     raise AssertionError("unreachable")
 
 
-def _connect(
-    storage: Storage, snapshot: lake.Snapshot, config: Config
-) -> duckdb.DuckDBPyConnection:
-    connection = sql.connect(snapshot, config.job.memory_mb)
-    runs = runs_batch(committed(storage))
+def _connect(target: Target, snapshot: lake.Snapshot) -> duckdb.DuckDBPyConnection:
+    connection = sql.connect(snapshot, target.config.job.memory_mb)
+    runs = runs_batch([run for run in committed(target.storage) if run.seq <= snapshot.seq])
     connection.register("runs", pa.Table.from_batches([runs]))
     counts = {name: snapshot.rows(name) for name in schemas.TABLES} | {"runs": runs.num_rows}
     named = pa.table({"name": list(counts), "rows": list(counts.values())})

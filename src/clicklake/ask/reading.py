@@ -110,7 +110,7 @@ def _rows(session: SparkSession, found: Snapshot, table: Table) -> DataFrame:
     folders: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for file in found.live(table.name):
         values = tuple(partition_values(file.path).items())
-        folders.setdefault(values, []).append(found.storage.uri(file.path))
+        folders.setdefault(values, []).append(found.storage.uri(found.path(file.path)))
     parts = [
         session.read.schema(columns)
         .parquet(*files)

@@ -13,11 +13,9 @@ from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from clicklake.ask import table
-from clicklake.ask.query import TABLES, ask
-from clicklake.config import Config
+from clicklake.ask.query import TABLES, Target, ask
 from clicklake.errors import ClicklakeError
 from clicklake.schemas import TABLES as SCHEMAS
-from clicklake.storage import Storage
 
 HELP = r"""  \d  tables and columns        \x  one value a line, or tables again
   \w  all columns, or those that fit        \q  leave
@@ -39,15 +37,13 @@ class Shape:
     vertical: bool
 
 
-def run(
-    storage: Storage, config: Config, limit: int, *, wide: bool = False, vertical: bool = False
-) -> None:
+def run(target: Target, limit: int, *, wide: bool = False, vertical: bool = False) -> None:
     """Ask for questions and answer them until the user leaves (\\q, Ctrl-D).
 
     Raises InputError if there is no lake.
     """
     shape = Shape(limit, wide, vertical)
-    ask(storage, config, "select 1", lambda answer: answer.read_all())
+    ask(target, "select 1", lambda answer: answer.read_all())
     session: PromptSession[str] = PromptSession(
         history=_history(),
         completer=_completer(),
@@ -55,7 +51,7 @@ def run(
         multiline=Condition(lambda: not is_complete(session.default_buffer.document)),
         prompt_continuation="      … ",
     )
-    print(f"{storage.root}; \\? for help, \\q to leave")
+    print(f"{target.storage.root}; \\? for help, \\q to leave")
     while True:
         try:
             text = session.prompt("lake> ").strip()
@@ -66,7 +62,7 @@ def run(
         if text in ("\\q", "exit", "quit"):
             return
         if text:
-            _obey(text, storage, config, shape)
+            _obey(text, target, shape)
 
 
 def is_complete(document: Document) -> bool:
@@ -75,22 +71,22 @@ def is_complete(document: Document) -> bool:
     return not text or text.endswith(";") or text.startswith("\\") or text in ("exit", "quit")
 
 
-def _obey(text: str, storage: Storage, config: Config, shape: Shape) -> None:
+def _obey(text: str, target: Target, shape: Shape) -> None:
     if text == "\\x":
         shape.vertical = not shape.vertical
     elif text == "\\w":
         shape.wide = not shape.wide
     elif text == "\\d":
-        _answer(TABLES, storage, config, Shape(0, wide=False, vertical=True))
+        _answer(TABLES, target, Shape(0, wide=False, vertical=True))
     elif text.startswith("\\"):
         print(HELP)
     elif text.strip("; "):
-        _answer(text, storage, config, shape)
+        _answer(text, target, shape)
 
 
-def _answer(question: str, storage: Storage, config: Config, shape: Shape) -> None:
+def _answer(question: str, target: Target, shape: Shape) -> None:
     try:
-        found, more = ask(storage, config, question, lambda a: table.first(a, shape.limit))
+        found, more = ask(target, question, lambda a: table.first(a, shape.limit))
     except ClicklakeError as error:
         print(f"error: {error}")
         return

@@ -198,13 +198,17 @@ def _books(storage: Storage, snapshot: lake.Snapshot) -> list[str]:
     """Every run on its own, and what runs have kept since a rebuild against the tables' rows."""
     problems = []
     kept = dict.fromkeys(SOURCES, 0)
+    after: dict[int, dict[str, int]] = {}  # by the number of a run
     for run in committed(storage):
+        if run.rolled_back_to:
+            kept = dict(after.get(run.rolled_back_to, kept))
         for source, books in run.books.items():
             if not books.balance:
                 problems.append(f"run {run.run_id}: {source}: {books}")
             kept[source] = books.kept + (0 if source in run.rebuilt else kept[source])
         for source in SOURCES:
             kept[source] -= run.forgotten.get(source, 0)
+        after[run.seq] = dict(kept)
     for source, count in kept.items():
         if count != snapshot.rows(source):
             problems.append(

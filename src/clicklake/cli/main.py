@@ -11,7 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from clicklake import __version__, config, progress
-from clicklake.cli import outer
+from clicklake.cli import outer, states
 from clicklake.errors import ConfigError
 from clicklake.schemas import SOURCES
 
@@ -83,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
         "--undo", action="store_true", help="take an order back; rows return by --rebuild"
     )
     forget.set_defaults(action=_forget)
+    states.add_verbs(verbs, _add_common, _load)
     return parser
 
 

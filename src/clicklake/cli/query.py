@@ -7,16 +7,16 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from clicklake import config as configuration
 from clicklake import engines
 from clicklake.ask import formats, table
-from clicklake.ask.query import TABLES, ask
+from clicklake.ask.query import TABLES, Target, ask
 from clicklake.cli import outer
-from clicklake.config import Config
 from clicklake.errors import ConfigError
-from clicklake.storage import Storage, open_storage
+from clicklake.storage import open_storage
 from clicklake.storage.durable import replace_durably
 
 ENDINGS = {"md": "markdown"}
@@ -53,6 +53,14 @@ def _parser() -> argparse.ArgumentParser:
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--wide", action="store_true", help="all columns, however many they are")
     shape.add_argument("--vertical", action="store_true", help="a table with one value a line")
+    moment = parser.add_mutually_exclusive_group()
+    moment.add_argument("--run", metavar="RUN_ID", help="the lake as that run left it")
+    moment.add_argument(
+        "--as-of",
+        type=_moment,
+        metavar="TIME",
+        help="the lake as of then (UTC; a day: its end)",
+    )
     parser.add_argument("--config", metavar="FILE", help="a dl.cfg")
     parser.add_argument("--output", metavar="PLACE", help="the lake; beats OUTPUT_DATA")
     parser.add_argument("--lake", dest="output", help=argparse.SUPPRESS)  # its former name
@@ -65,36 +73,48 @@ def _run(given: argparse.Namespace) -> None:
     loaded = configuration.load(given.config, overrides)
     engines.use_keys(loaded.aws)
     storage = open_storage(loaded.datalake.output_data)
+    target = Target(storage, loaded, given.run, given.as_of)
     if question is None:
         from clicklake.ask import shell
 
-        shell.run(storage, loaded, given.limit, wide=given.wide, vertical=given.vertical)
+        shell.run(target, given.limit, wide=given.wide, vertical=given.vertical)
     elif format_ == "table":
-        found, more = ask(storage, loaded, question, lambda a: table.first(a, given.limit))
+        found, more = ask(target, question, lambda a: table.first(a, given.limit))
         table.show(found, more, wide=given.wide, vertical=given.vertical)
     else:
-        _write(storage, loaded, question, format_, given.to)
+        _write(target, question, format_, given.to)
 
 
-def _write(
-    storage: Storage, loaded: Config, question: str, format_: str, target: Path | None
-) -> None:
+def _write(target: Target, question: str, format_: str, to: Path | None) -> None:
     """The answer in a file, which is there once it is complete, or on standard output."""
-    if target and not target.absolute().parent.is_dir():
-        raise ConfigError(f"--to {target}: there is no folder {target.absolute().parent}.")
-    beside = target.absolute().parent if target else None
+    if to and not to.absolute().parent.is_dir():
+        raise ConfigError(f"--to {to}: there is no folder {to.absolute().parent}.")
+    beside = to.absolute().parent if to else None
     try:
         with tempfile.TemporaryDirectory(prefix=".clicklake-", dir=beside) as folder:
             file = Path(folder) / "answer"
-            ask(storage, loaded, question, lambda a: formats.write(a, file, format_, loaded))
-            if target:
-                replace_durably(file, target)
+            ask(target, question, lambda a: formats.write(a, file, format_, target.config))
+            if to:
+                replace_durably(file, to)
                 return
             with file.open("rb") as stream:
                 shutil.copyfileobj(stream, sys.stdout.buffer)
             sys.stdout.flush()
     except (PermissionError, IsADirectoryError) as error:
-        raise ConfigError(f"--to {target}: {error.strerror}.") from None
+        raise ConfigError(f"--to {to}: {error.strerror}.") from None
+
+
+def _moment(text: str) -> datetime:
+    """A time, or the end of a day; UTC unless it says otherwise."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time; write YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS"
+        ) from None
+    if len(text) == len("YYYY-MM-DD"):
+        moment += timedelta(days=1)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _question(given: argparse.Namespace) -> str | None:

@@ -138,6 +138,8 @@ def _hint(name: str, known: Any) -> str:
 
 _PATHS = {
     ("CSV", "folder"),
+    ("DATALAKE", "input_data"),
+    ("DATALAKE", "output_data"),
     ("STREAM", "stream"),
     ("STREAM", "state"),
     ("STREAM", "summaries"),
@@ -149,7 +151,7 @@ def _resolve(section: str, key: str, value: str, where: Path | None) -> str:
     """A relative path in the file is meant from the file's own folder."""
     if section == "DATABASE" or (section, key) == ("STREAM", "database"):
         pattern = r"((?:duckdb|sqlite):///)([^/].*)"
-    elif section == "DATALAKE" or (section, key) in _PATHS:
+    elif (section, key) in _PATHS:
         pattern = r"()((?!.*://).+)"
     else:
         return value

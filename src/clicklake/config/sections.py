@@ -58,6 +58,8 @@ class S3:
 class DataLake:
     input_data: str = _key(str(ROOT / "data" / "sample"), location)
     output_data: str = _key(str(ROOT / "lake"), location)
+    retain_hours: int = _key(48, whole(0))
+    retain_runs: int = _key(1, whole(0))
 
 
 @dataclass(frozen=True)

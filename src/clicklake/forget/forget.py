@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from clicklake import engines
 from clicklake.config import Config
 from clicklake.errors import ConfigError, InputError
 from clicklake.forget import rewriting
 from clicklake.forget.find import find, kind_of
-from clicklake.lake import Change, Lake, lease, privacy
+from clicklake.lake import Change, privacy
 from clicklake.lake.draft import StateDraft
 from clicklake.lake.metrics import (
     COMMITTED,
@@ -25,8 +24,8 @@ from clicklake.lake.places import FORGOTTEN
 from clicklake.lake.privacy import Forgotten, Person
 from clicklake.progress import Reporter
 from clicklake.run.execution import new_run_id
+from clicklake.run.opening import held, refuse_if_none
 from clicklake.run.publication import publish_newest
-from clicklake.storage import open_storage
 
 NOBODY = (
     "Nobody was found: no row of the lake is about them. Later runs will leave them out. If the "
@@ -60,21 +59,17 @@ def run(
     """Forget whom `name` names: a user id, an e-mail address or a visitor id (see `kind_of`).
 
     `confirm` is shown what would go, and nothing happens unless it agrees. The tables are written
-    anew without the person's rows, in one commit; databases and CSV files follow; later runs and
-    rebuilds leave the person out. The raw input is not altered.
+    anew without the person's rows, in one commit, and all earlier states go; databases and CSV
+    files follow; later runs and rebuilds leave the person out. The raw input is not altered.
     Returns the run's metrics, with `forgotten`: rows by table.
     """
     name = name.strip()
     if not name:
         raise ConfigError("WHO is empty: give a user id, an e-mail address or a visitor id.")
-    engines.use_keys(config.aws)
     began = time.monotonic()
-    storage = open_storage(config.datalake.output_data)
-    with lease.held(storage) as taken_over:
-        lake = Lake(storage)
-        lake.open(fence=taken_over)
-        if not lake.manifest.run_id:
-            raise InputError(f"{storage.root}: there is no lake. Make one: python scripts/etl.py")
+    with held(config, reporter) as lake:
+        refuse_if_none(lake)
+        storage = lake.storage
         now = datetime.now(UTC)
         known = privacy.load(lake)
         with reporter.stage("find the person"):
@@ -104,16 +99,12 @@ def undo(config: Config, name: str, kind: str | None, reporter: Reporter) -> Run
     such order.
     """
     name = name.strip()
-    engines.use_keys(config.aws)
     began = time.monotonic()
-    storage = open_storage(config.datalake.output_data)
-    with lease.held(storage) as taken_over:
-        lake = Lake(storage)
-        lake.open(fence=taken_over)
+    with held(config, reporter) as lake:
         known = privacy.load(lake)
         forgotten = known.without_name(kind or kind_of(name), name)
         if forgotten == known:
-            raise InputError(f"{storage.root}: nobody of that name was forgotten.")
+            raise InputError(f"{lake.storage.root}: nobody of that name was forgotten.")
         now = datetime.now(UTC)
         draft = StateDraft(lake)
         metrics = _metrics(draft, {}, new_run_id(now), now)
@@ -137,7 +128,16 @@ def _committed(
     ledger = rewriting.ledger(lake.ledger, replayed, run_id)
     documents = {FORGOTTEN: forgotten.to_json()}
     lake.commit(
-        Change(manifest, ledger, draft.adds, draft.removes, metrics.to_json(), documents, replayed)
+        Change(
+            manifest,
+            ledger,
+            draft.adds,
+            draft.removes,
+            metrics.to_json(),
+            documents,
+            replayed,
+            purges=True,
+        )
     )
     return metrics
 

@@ -6,16 +6,18 @@ published, and whoever opens the lake next does what is left to be done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from clicklake.errors import ClicklakeError, DamagedError, LeaseHeldError
-from clicklake.lake import healing, ledger, log, places, sealed
+from clicklake.lake import healing, ledger, log, places, retention, sealed
 from clicklake.lake.ledger import Ledger
-from clicklake.lake.manifest import FORMAT, Manifest
-from clicklake.lake.places import MANIFEST, STAGING, STATE
+from clicklake.lake.manifest import RETAINED, SEALED, Manifest, Past
+from clicklake.lake.places import MANIFEST, STAGING
+from clicklake.lake.retention import NOTHING, Retention
 from clicklake.lake.sealed import Stored
 from clicklake.storage import Storage
 
@@ -26,6 +28,7 @@ class Change:
 
     `manifest`: the state to come; the commit itself adds where ledger and documents are.
     `ledger`: whole. `documents`: those that are new, by name. `files`: small files, by live path.
+    `restores`: live paths of files of an earlier state. `purges`: earlier states go at once.
     """
 
     manifest: Manifest
@@ -35,6 +38,8 @@ class Change:
     metrics: Mapping[str, Any]
     documents: Mapping[str, bytes] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    restores: Sequence[str] = ()
+    purges: bool = False
 
 
 class Lake:
@@ -43,8 +48,9 @@ class Lake:
     `damage`: why the state could not be read, if it was opened all the same, for a rebuild.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, retention: Retention = NOTHING) -> None:
         self.storage = storage
+        self.retention = retention
         self.manifest = Manifest()
         self.ledger: Ledger = {}
         self.head = 0
@@ -136,7 +142,7 @@ class Lake:
             places.metrics(run_id): sealed.seal(change.metrics),
             MANIFEST: content,
         }
-        moves = list(change.adds)
+        moves = [(staged, places.data(live)) for staged, live in change.adds]
         for number, (live, data) in enumerate(files.items()):
             staged = f"{STAGING}/{run_id}/documents/{number}-{live.rpartition('/')[2]}"
             self.storage.write(staged, data)
@@ -146,7 +152,8 @@ class Lake:
             seq,
             run_id,
             moves,
-            [*change.removes, *self._outdated(manifest, seq)],
+            self._links(manifest, change),
+            [*change.removes, *self._outdated(manifest)],
             Stored.of(MANIFEST, content),
             change.metrics,
         )
@@ -161,7 +168,7 @@ class Lake:
         """The manifest with its other state, and the files of state that are new."""
         files: dict[str, bytes] = {}
         documents = dict(self.manifest.documents)
-        if self.manifest.format < FORMAT:
+        if self.manifest.format < SEALED:
             old = {name: self.document(name) for name in places.FIRST_DOCUMENTS}
             files |= {name: data for name, data in old.items() if data}
         files |= change.documents
@@ -179,16 +186,43 @@ class Lake:
                 continue
             known[source] = Stored.of(places.state(seq, f"ledger-{source}.json.gz"), data)
             stored[known[source].path] = data
-        return replace(change.manifest, seq=seq, ledger=known, documents=documents), stored
+        now = datetime.now(UTC)
+        history = () if change.purges else self.retention.kept(self._history(now), now)
+        manifest = replace(
+            change.manifest,
+            seq=seq,
+            ledger=known,
+            documents=documents,
+            history=history,
+            committed_at=now,
+        )
+        return manifest, stored
 
-    def _outdated(self, manifest: Manifest, seq: int) -> list[str]:
-        """Files of state that do not belong to the next manifest."""
-        needed = {stored.path for stored in manifest.stored}
-        needed |= {info.path for info in self.storage.list(f"{STATE}/{seq:08d}")}
-        outdated = [i.path for i in self.storage.list(STATE) if i.path not in needed]
-        if self.manifest.format < FORMAT and self.manifest.run_id:
-            outdated += [places.FIRST_LEDGER, *places.FIRST_DOCUMENTS.values()]
-        return outdated
+    def _history(self, now: datetime) -> list[Past]:
+        """The states that there were, the present one as the last of them."""
+        present = self.manifest
+        if self.damage or present.format < RETAINED or not present.run_id:
+            return []
+        return [*present.history, Past(present.seq, present.run_id, present.committed_at, now)]
+
+    def _links(self, manifest: Manifest, change: Change) -> list[tuple[str, str]]:
+        """(file, second name) of what comes into the tables' folders."""
+        live = [*(path for _, path in change.adds), *change.restores]
+        links = [(places.data(path), path) for path in live]
+        if self.manifest.format < RETAINED:
+            new = set(live)
+            stay = [file.path for file in manifest.all_files if file.path not in new]
+            links += [(path, places.data(path)) for path in stay]
+        return links
+
+    def _outdated(self, manifest: Manifest) -> list[str]:
+        """Files that belong neither to the next state nor to one that is kept."""
+        if self.manifest.format < SEALED and self.manifest.run_id:
+            return [places.FIRST_LEDGER, *places.FIRST_DOCUMENTS.values()]
+        if len(manifest.history) > len(self.manifest.history) and not self.damage:
+            return []  # nothing but the present state becomes an earlier one
+        kept = [manifest, *retention.readable(self.storage, manifest.history)]
+        return retention.outdated(self.storage, kept, manifest.seq)
 
     def _append(self, entry: log.Entry) -> None:
         if not log.append(self.storage, entry):
@@ -206,7 +240,7 @@ class Lake:
 
 def read_ledger(storage: Storage, manifest: Manifest) -> Ledger:
     """Raises DamagedError if it is not the one that belongs to the manifest."""
-    if manifest.format >= FORMAT:
+    if manifest.format >= SEALED:
         return {s: ledger.from_bytes(each.read(storage)) for s, each in manifest.ledger.items()}
     place = storage.uri(places.FIRST_LEDGER)
     data = storage.read(places.FIRST_LEDGER)
@@ -217,7 +251,7 @@ def read_ledger(storage: Storage, manifest: Manifest) -> Ledger:
 
 def read_document(storage: Storage, manifest: Manifest, name: str) -> bytes | None:
     """A document of one state; None if it has none. Raises DamagedError."""
-    if manifest.format < FORMAT:
+    if manifest.format < SEALED:
         data = storage.read(places.FIRST_DOCUMENTS[name])
         if data is not None:
             sealed.parse(data, storage.uri(places.FIRST_DOCUMENTS[name]))

@@ -8,15 +8,16 @@ proved to be the state that was committed is refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import permutations
 
 from clicklake.errors import DamagedError
 from clicklake.lake import log, places
-from clicklake.lake.manifest import LiveFile, Manifest, NewerFormatError
-from clicklake.lake.places import MANIFEST, STAGING, STATE
+from clicklake.lake.manifest import RETAINED, LiveFile, Manifest, NewerFormatError
+from clicklake.lake.places import DATA, MANIFEST, STAGING, STATE
 from clicklake.schemas import TABLES
 from clicklake.storage import THREADS, FileInfo, Storage
 
@@ -57,6 +58,7 @@ def heal(storage: Storage) -> Healed:
 def apply(storage: Storage, entry: log.Entry) -> None:
     """Do what an entry says; the manifest goes last, before the old files."""
     storage.move(move for move in entry.moves if move[1] != MANIFEST)
+    storage.link(entry.links)
     storage.move(move for move in entry.moves if move[1] == MANIFEST)
     storage.delete(entry.removes)
 
@@ -164,11 +166,27 @@ def _copy(storage: Storage, seq: int) -> Manifest | None:
     return None
 
 
-def listed(storage: Storage) -> dict[str, FileInfo]:
-    """All Parquet files in the folders of tables, by path."""
+def listed(storage: Storage, folders: Iterable[str] = TABLES) -> dict[str, FileInfo]:
+    """All Parquet files in folders, by path."""
     with ThreadPoolExecutor(THREADS) as pool:
-        found = list(pool.map(storage.list, TABLES))
+        found = list(pool.map(storage.list, folders))
     return {info.path: info for infos in found for info in infos if info.path.endswith(".parquet")}
+
+
+def _names(manifest: Manifest, file: LiveFile) -> list[str]:
+    """Where a live file lies."""
+    return [file.path, places.data(file.path)] if manifest.format >= RETAINED else [file.path]
+
+
+def _mend_names(storage: Storage, manifest: Manifest, there: Mapping[str, FileInfo]) -> bool:
+    """Give files back the one of their two names that was lost; whether there were any."""
+    mended = []
+    for file in manifest.all_files:
+        for name, lost in permutations(_names(manifest, file), 2):
+            if lost not in there and name in there and there[name].size == file.bytes:
+                mended.append((name, lost))
+    storage.link(mended)
+    return bool(mended)
 
 
 def strays(storage: Storage, manifest: Manifest) -> list[str]:
@@ -178,11 +196,15 @@ def strays(storage: Storage, manifest: Manifest) -> list[str]:
 
 def check_files(storage: Storage, manifest: Manifest) -> None:
     """Raises DamagedError if one of the manifest's files is missing or of another size."""
-    there = listed(storage) if manifest.all_files else {}
+    folders = [*TABLES, DATA] if manifest.format >= RETAINED else [*TABLES]
+    there = listed(storage, folders) if manifest.all_files else {}
+    if manifest.format >= RETAINED and _mend_names(storage, manifest, there):
+        there = listed(storage, folders)
     wrong = [
-        f"{storage.uri(file.path)}: {'is missing' if info is None else 'has another size'}"
+        f"{storage.uri(path)}: {'is missing' if info is None else 'has another size'}"
         for file in manifest.all_files
-        if (info := there.get(file.path)) is None or info.size != file.bytes
+        for path in _names(manifest, file)
+        if (info := there.get(path)) is None or info.size != file.bytes
     ]
     if wrong:
         more = f" (and {len(wrong) - 1} more files)" if len(wrong) > 1 else ""

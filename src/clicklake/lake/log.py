@@ -1,8 +1,8 @@
 """The lake's log: an entry for every commit, made exclusively, never deleted.
 
-An entry lists moves (staged file, live file) and then files to delete. Both can be done again
-without harm. It names the manifest that it brings by digest, and holds the run's metrics. A
-`fence` is an entry that does nothing but take a number.
+An entry lists moves (staged file, its place), links (file, its second name) and then files to
+delete. All can be done again without harm. It names the manifest that it brings by digest, and
+holds the run's metrics. A `fence` is an entry that does nothing but take a number.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Entry:
     seq: int
     run_id: str = ""
     moves: Sequence[tuple[str, str]] = ()
+    links: Sequence[tuple[str, str]] = ()
     removes: Sequence[str] = ()
     manifest: Stored | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Entry:
             | {
                 "run_id": self.run_id,
                 "moves": self.moves,
+                "links": self.links,
                 "removes": self.removes,
                 "manifest": manifest,
                 "metrics": self.metrics,
@@ -61,6 +63,7 @@ class Entry:
                 seq=raw["seq"],
                 run_id=raw["run_id"],
                 moves=[(staged, live) for staged, live in raw["moves"]],
+                links=[(file, name) for file, name in raw.get("links", ())],
                 removes=raw["removes"],
                 manifest=Stored(**manifest) if manifest else None,
                 metrics=raw.get("metrics", {}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,12 @@ from clicklake.lake import sealed
 from clicklake.lake.sealed import Stored
 from clicklake.schemas import TIMESTAMP, Table
 
-FORMAT = 2  # of the state on disk; 1 had neither checksums nor definitions
+# Of the state on disk. 1 had neither checksums nor definitions; up to 2 a table's files lay in its
+# folder alone, and no earlier state was kept.
+FORMAT = 3
+SEALED, RETAINED = 2, 3
+
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 Month = tuple[int, int]
 
@@ -72,11 +78,27 @@ class Definition:
 
 
 @dataclass(frozen=True)
+class Past:
+    """A state that was the lake from `committed_at` until `until`."""
+
+    seq: int
+    run_id: str
+    committed_at: datetime
+    until: datetime
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Past:
+        times = {name: datetime.fromisoformat(raw[name]) for name in ("committed_at", "until")}
+        return cls(**{**raw, **times})
+
+
+@dataclass(frozen=True)
 class Manifest:
     """One state of the lake.
 
     `settings`: those of dl.cfg that the clickstream was computed with. `ledger`: for each source
     the file that lists the input files that were read. `documents`: other state, by name.
+    `history`: earlier states that are kept, oldest first.
     """
 
     run_id: str = ""
@@ -86,6 +108,8 @@ class Manifest:
     definitions: Mapping[str, Definition] = field(default_factory=dict)
     ledger: Mapping[str, Stored] = field(default_factory=dict)
     documents: Mapping[str, Stored] = field(default_factory=dict)
+    history: tuple[Past, ...] = ()
+    committed_at: datetime = NEVER
     format: int = FORMAT
 
     def files(self, table: str, months: Iterable[Month] | None = None) -> list[LiveFile]:
@@ -110,11 +134,13 @@ class Manifest:
                 "format": self.format,
                 "run_id": self.run_id,
                 "seq": self.seq,
+                "committed_at": self.committed_at,
                 "settings": self.settings,
                 "tables": {name: list(map(asdict, files)) for name, files in self.tables.items()},
                 "definitions": {name: each.to_json() for name, each in self.definitions.items()},
                 "ledger": {source: asdict(stored) for source, stored in self.ledger.items()},
                 "documents": {name: asdict(stored) for name, stored in self.documents.items()},
+                "history": [asdict(past) for past in self.history],
             }
         )
 
@@ -151,6 +177,8 @@ class Manifest:
             },
             ledger={name: Stored(**each) for name, each in raw.get("ledger", {}).items()},
             documents={name: Stored(**each) for name, each in raw.get("documents", {}).items()},
+            history=tuple(Past.from_json(past) for past in raw.get("history", ())),
+            committed_at=datetime.fromisoformat(raw.get("committed_at", NEVER.isoformat())),
             format=raw.get("format", 1),
         )
 

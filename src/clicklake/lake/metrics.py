@@ -18,7 +18,10 @@ from clicklake.storage import THREADS, Storage
 COMMITTED, NOTHING_NEW = "committed", "nothing_new"
 FATES = ("kept", "duplicate", "filtered", "quarantined")
 
-_OF_SOME = ("bad_files", "notes", "pending", "recomputed", "forgotten", "published")
+_OF_SOME = (
+    *("bad_files", "notes", "pending", "recomputed", "forgotten", "published"),
+    "rolled_back_to",
+)
 
 Json = Mapping[str, Any]
 
@@ -67,6 +70,7 @@ class RunMetrics:
     file, which this run has not read). By table: `tables`,
     `months` (rewritten: `2018-04`), `forgotten` (rows that went with a person). `recomputed`:
     tables made anew because their declaration is another. `notes`: what is worth a look, in words.
+    `rolled_back_to`: the number of the earlier state that the run made the present one.
     """
 
     run_id: str
@@ -91,6 +95,7 @@ class RunMetrics:
     pending: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     forgotten: Mapping[str, int] = field(default_factory=dict)
+    rolled_back_to: int = 0
     published: Json = field(default_factory=dict)
 
     @property

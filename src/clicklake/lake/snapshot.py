@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pyarrow as pa
 
 from clicklake.errors import InputError
-from clicklake.lake.manifest import Definition, LiveFile, Manifest
+from clicklake.lake import places, retention
+from clicklake.lake.manifest import RETAINED, Definition, LiveFile, Manifest
 from clicklake.lake.parquet import stored_schema
 from clicklake.lake.places import MANIFEST
 from clicklake.schemas import TABLES, Table
@@ -36,7 +39,11 @@ class Snapshot:
 
     def files(self, table: str) -> list[str]:
         """The table's files as paths or s3a addresses."""
-        return [self.storage.uri(file.path) for file in self.manifest.files(table)]
+        return [self.storage.uri(self.path(file.path)) for file in self.manifest.files(table)]
+
+    def path(self, live: str) -> str:
+        """Where a live file lies under the name that it keeps for a while after it was replaced."""
+        return places.data(live) if self.manifest.format >= RETAINED else live
 
     def rows(self, table: str) -> int:
         return sum(file.rows for file in self.manifest.files(table))
@@ -55,11 +62,25 @@ class Snapshot:
         return known == Definition.of(table)
 
 
-def snapshot(storage: Storage) -> Snapshot:
+def snapshot(
+    storage: Storage, run_id: str | None = None, as_of: datetime | None = None
+) -> Snapshot:
     """The lake as it is now; the documented way to read several tables of one state.
 
-    Raises DamagedError if its manifest is not as it was written.
+    `run_id`, `as_of`: an earlier state that is kept, by its run or by a moment.
+    Raises DamagedError if its manifest is not as it was written, InputError if the earlier state
+    is kept no longer.
     """
+    present = _present(storage)
+    manifest, past = present.manifest, None
+    if run_id and run_id != manifest.run_id:
+        past = retention.find(manifest, run_id)
+    elif as_of and not run_id:
+        past = retention.at(manifest, as_of)
+    return Snapshot(storage, retention.read_state(storage, past)) if past else present
+
+
+def _present(storage: Storage) -> Snapshot:
     data = storage.read(MANIFEST)
     manifest = Manifest.from_json(data, storage.uri(MANIFEST)) if data is not None else Manifest()
     return Snapshot(storage, manifest)

@@ -10,16 +10,15 @@ from dataclasses import replace
 from clicklake import engines
 from clicklake.config import Config
 from clicklake.engines import Engine
-from clicklake.lake import Lake, lease
 from clicklake.lake.metrics import RunMetrics
 from clicklake.logs import inputs
 from clicklake.progress import Reporter
 from clicklake.run import plan as plans
 from clicklake.run.execution import Execution
+from clicklake.run.opening import held
 from clicklake.run.options import Options
 from clicklake.run.publication import publish_newest
 from clicklake.run.summary import nothing_new
-from clicklake.storage import open_storage
 
 __all__ = ["Options", "run"]
 
@@ -32,14 +31,8 @@ def run(
     `running`: an engine to use and to leave running; without one, one is started.
     Raises a ClicklakeError of the kind that fits; the lake is then as it was.
     """
-    engines.use_keys(config.aws)
     began = time.monotonic()
-    storage = open_storage(config.datalake.output_data)
-    with lease.held(storage) as taken_over:
-        lake = Lake(storage)
-        finished = lake.open(fence=taken_over, rebuild=options.rebuild)
-        if finished:
-            reporter.say(f"finished run {finished}, which had been cut off while it was published")
+    with held(config, reporter, rebuild=options.rebuild) as lake:
         with reporter.stage("list inputs"):
             plan = plans.make(config, options, lake)
         plans.tell(plan, reporter)
@@ -53,7 +46,7 @@ def run(
             with starting as engine:
                 metrics = Execution(config, options, lake, plan, engine, reporter, began).run()
         if options.publish:
-            published = publish_newest(config, storage, metrics, reporter)
+            published = publish_newest(config, lake.storage, metrics, reporter)
             metrics = replace(metrics, published=published)
         return replace(metrics, seconds=round(time.monotonic() - began, 3))
 

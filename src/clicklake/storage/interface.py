@@ -67,6 +67,12 @@ class Storage(Protocol):
     def move(self, moves: Iterable[tuple[str, str]]) -> None:
         """Move files in parallel; a file that is already moved is left."""
 
+    def link(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Give files a second name each, durably; one that is there already is left.
+
+        Locally a hard link, which takes no room; on S3 a copy, made by the server.
+        """
+
     def delete(self, paths: Iterable[str]) -> None:
         """Delete files; those that are gone already are no error."""
 

@@ -137,11 +137,25 @@ class LocalStorage:
                     (self.folder / source).replace(destination)
                 except FileNotFoundError:
                     if not destination.exists():
-                        raise DamagedError(
-                            f"{destination}: neither there nor in staging; the lake is damaged. "
-                            "Run with --rebuild."
-                        ) from None
+                        raise _lost(destination) from None
                 folders.add(destination.parent)
+        for folder in folders:
+            sync_path(folder)
+
+    def link(self, pairs: Iterable[tuple[str, str]]) -> None:
+        folders = set()
+        for source, target in pairs:
+            name = self.folder / target
+            with explained(str(name)):
+                name.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(self.folder / source, name)
+                except FileExistsError:
+                    pass
+                except FileNotFoundError:
+                    if not name.exists():
+                        raise _lost(name) from None
+                folders.add(name.parent)
         for folder in folders:
             sync_path(folder)
 
@@ -175,3 +189,9 @@ class LocalStorage:
 
     def delete_tree(self, prefix: str) -> None:
         shutil.rmtree(self.folder / prefix, ignore_errors=True)
+
+
+def _lost(file: Path) -> DamagedError:
+    return DamagedError(
+        f"{file}: neither there nor in staging; the lake is damaged. Run with --rebuild."
+    )

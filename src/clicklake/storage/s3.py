@@ -161,6 +161,9 @@ class S3Storage:
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda pair: self._move(*pair), moves))
 
+    def link(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self.move(pairs)
+
     def _move(self, source: str, target: str) -> None:
         from botocore.exceptions import ClientError
 
