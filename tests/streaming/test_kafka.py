@@ -35,12 +35,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    with Broker(tmp_path_factory.mktemp("kafka")) as running:
-        yield running
-
-
 @pytest.fixture
 def topic(request):
     return f"clicks-{abs(hash(request.node.name))}"

@@ -65,6 +65,36 @@ class Broker:
             except subprocess.TimeoutExpired:
                 self.kill()
 
+    def copy_topic(self, source, target):
+        """Copy a topic's messages as a mirror does: partitions, keys, headers, not the offsets."""
+        from confluent_kafka import Consumer, Producer, TopicPartition
+        from confluent_kafka.admin import NewTopic
+
+        settings = {"bootstrap.servers": self.address, "log_level": 0}
+        reading = {"group.id": "mirror", "isolation.level": "read_committed"}
+        consumer, producer = Consumer(settings | reading), Producer(settings)
+        admin = self.admin()
+        partitions = admin.list_topics(source).topics[source].partitions
+        admin.create_topics([NewTopic(target, len(partitions), 1)])[target].result()
+        for partition in partitions:
+            start = TopicPartition(source, partition, 0)
+            consumer.assign([start])
+            high = consumer.get_watermark_offsets(start)[1]
+            while consumer.position([start])[0].offset < high:
+                for m in consumer.consume(100, 0.1):
+                    producer.produce(target, m.value(), m.key(), partition, headers=m.headers())
+        producer.flush()
+        consumer.close()
+
+    def delete_topic(self, name):
+        admin = self.admin()
+        admin.delete_topics([name])[name].result()
+
+    def admin(self):
+        from confluent_kafka.admin import AdminClient
+
+        return AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+
     def __enter__(self):
         return self.start()
 
@@ -78,11 +108,8 @@ class Broker:
             time.sleep(0.2)
 
     def _answers(self):
-        from confluent_kafka.admin import AdminClient
-
-        settings = {"bootstrap.servers": self.address, "log_level": 0}
         try:
-            return bool(AdminClient(settings).list_topics(timeout=2).brokers)
+            return bool(self.admin().list_topics(timeout=2).brokers)
         except Exception:
             return False
 

@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _publish(arguments: argparse.Namespace, settings: config.Config) -> None:
-    done = commands.publish(settings)
+    done = commands.publish(settings, arguments.adopt)
     text = f"{done.events:,} events published to {settings.stream.stream}"
     numbers = f", numbers {done.first:,} to {done.last:,}" if done.events else ": nothing new"
     _say(arguments, text + numbers + ".", vars(done))
@@ -51,7 +51,12 @@ def _summarize(arguments: argparse.Namespace, settings: config.Config) -> None:
     if arguments.follow:
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: stop.set())
-    done = commands.summarize(settings, until_end=not arguments.follow, stopped=stop.is_set)
+    done = commands.summarize(
+        settings,
+        until_end=not arguments.follow,
+        stopped=stop.is_set,
+        adopt=arguments.adopt,
+    )
     text = f"{done.events:,} events read, {done.files:,} files finished"
     if done.quarantined:
         text += f", {done.quarantined:,} bad messages quarantined (table stream_quarantine)"
@@ -118,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--once", action="store_true", help="write the page to a file and exit")
     for sub in (publish, summarize):
         sub.add_argument("--stream", help="a folder, kafka://host:port/topic or kinesis://stream")
+        sub.add_argument(
+            "--adopt", metavar="ADDRESS", default="", help="a former address of the same stream"
+        )
         sub.add_argument("--json", action="store_true", help="the result as one line of JSON")
     for sub in (summarize, watch):
         sub.add_argument("--out", metavar="DIR", help="the folder of the batch files")

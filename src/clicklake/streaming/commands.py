@@ -12,13 +12,13 @@ from clicklake.engines import use_keys
 from clicklake.lake import open_snapshot
 from clicklake.storage.durable import write_durably
 from clicklake.streaming.database import connect
+from clicklake.streaming.identity import identity, known_mark, publisher_state
 from clicklake.streaming.lock import held
 from clicklake.streaming.opening import open_sink, open_source
-from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import Publication
 from clicklake.streaming.publisher import publish as _publish
 from clicklake.streaming.statistics import Progress, Statistics
-from clicklake.streaming.stream import Address, parse_address
+from clicklake.streaming.stream import parse_address
 from clicklake.streaming.summarizer import Summary
 from clicklake.streaming.summarizer import summarize as _summarize
 from clicklake.streaming.watch import page_data, render_page, server
@@ -26,39 +26,53 @@ from clicklake.streaming.watch import page_data, render_page, server
 log = logging.getLogger(__name__)
 
 
-def publish(config: Config) -> Publication:
-    """Publish what the lake holds and the stream does not."""
+def publish(config: Config, adopt: str = "") -> Publication:
+    """Publish what the lake holds and the stream does not.
+
+    `adopt`: an address that the stream had before, where nothing else tells that it is the same.
+    """
     address = parse_address(config.stream.stream)
-    folder = _state_folder(config, address)
     use_keys(config.aws)
-    with held(folder, "publisher"):
-        sink = open_sink(address, folder, config)
+    name = identity(address, config)
+    state = publisher_state(address, name, config, adopt)
+    with held(state.folder, "publisher"):
+        sink = open_sink(address, state.folder, config)
         try:
             lake = config.datalake.output_data
-            return _publish(lambda: open_snapshot(lake), State(folder), sink)
+            done = _publish(lambda: open_snapshot(lake), state, sink)
         finally:
             sink.close()
+        state.note_stream(name, str(address))
+        return done
 
 
-def summarize(config: Config, *, until_end: bool, stopped: Callable[[], bool]) -> Summary:
-    """Read on from where the last call came to."""
+def summarize(
+    config: Config, *, until_end: bool, stopped: Callable[[], bool], adopt: str = ""
+) -> Summary:
+    """Read on from where the last call came to; `adopt` is as for `publish`."""
     folder = Path(config.stream.summaries)
     address = parse_address(config.stream.stream)
     use_keys(config.aws)
     with held(folder, "summarizer"):
-        mark = State(_state_folder(config, address)).mark()
         source = open_source(address, config)
+        name = identity(address, config)
+        settings = Progress(
+            str(address),
+            config.stream.every,
+            config.stream.lateness_minutes,
+            identity=name,
+            mark=known_mark(address, name, config),
+        )
         database = connect(database_url(config))
         try:
             return _summarize(
                 source,
                 Statistics(database),
                 folder,
-                Progress(
-                    str(address), config.stream.every, config.stream.lateness_minutes, mark=mark
-                ),
+                settings,
                 until_end=until_end,
                 stopped=stopped,
+                adopt=str(parse_address(adopt)) if adopt else "",
             )
         finally:
             database.close()
@@ -93,10 +107,3 @@ def _page_data(config: Config) -> dict[str, Any]:
         return page_data(database)
     finally:
         database.close()
-
-
-def _state_folder(config: Config, address: Address) -> Path:
-    """The publisher's folder: in the stream where that is a folder, so that they move together."""
-    if address.kind == "folder":
-        return Path(address.name) / "_publisher"
-    return Path(config.stream.state) / address.slug

@@ -12,6 +12,7 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Producer,
+    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
@@ -72,6 +73,24 @@ def create_topic(settings: Mapping[str, Any], topic: str) -> None:
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise unreachable(error.args[0].str()) from None
+
+
+def identity_of(settings: Mapping[str, Any], topic: str) -> str:
+    """The ids of cluster and topic. A broker that gives no id to topics is told by their name."""
+    admin = client_of(AdminClient, settings)
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            cluster = admin.describe_cluster(request_timeout=TIMEOUT).result().cluster_id
+            described = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT)
+            id_ = str(described[topic].result().topic_id or "")
+        except KafkaException as error:
+            unknown = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+            if not unknown or time.monotonic() > deadline:
+                raise unreachable(error.args[0].str()) from None
+            time.sleep(0.1)  # it was made just now
+        else:
+            return f"kafka:{cluster}/{id_ if id_.strip('A') else topic}"
 
 
 def partitions_of(settings: Mapping[str, Any], topic: str) -> list[int]:

@@ -63,6 +63,12 @@ def client(config: Config) -> Any:
         ) from None
 
 
+def arn_of(client: Any, stream: str) -> str:
+    with _told(stream):
+        answer = client.describe_stream_summary(StreamName=stream)
+    return str(answer["StreamDescriptionSummary"]["StreamARN"])
+
+
 class KinesisSink:
     """The publisher's side. The partition key is the visitor, so a visitor keeps to one shard.
 

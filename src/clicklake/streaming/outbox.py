@@ -60,11 +60,21 @@ class State:
         self.outbox = folder / "outbox.parquet"
         self._state = folder / "state.json"
         self._mark = folder / "publisher.json"
+        self._stream = folder / "stream.json"
 
     def published(self) -> Published:
         if not self._state.exists():
             return Published()
         return Published(**json.loads(self._state.read_text()))
+
+    def stream(self) -> dict[str, str]:
+        """`identity` and `address` of the stream that this is the state of; {} if not known."""
+        return json.loads(self._stream.read_text()) if self._stream.exists() else {}
+
+    def note_stream(self, identity: str, address: str) -> None:
+        now = {"identity": identity, "address": address}
+        if self.stream() != now:
+            write_durably(self._stream, json.dumps(now).encode())
 
     def mark(self) -> Mark | None:
         """The mark of this publisher's messages; None before `begin`."""

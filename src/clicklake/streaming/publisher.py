@@ -78,7 +78,8 @@ def _refuse_other_publisher(state: State, found: Position) -> None:
         raise InputError(
             f"The stream holds events up to number {found.sequence}, but {state.folder} knows of "
             f"{known} only: another publisher wrote it, or that folder was replaced. Bring the "
-            "folder back, or publish to a new stream."
+            "folder back, name the address that it was made for (--adopt), or publish to a new "
+            "stream."
         )
     _refuse_other_event(state, pending, found)
 

@@ -79,6 +79,7 @@ class Progress:
     batch_max: str = ""
     batch_users: list[str] = field(default_factory=list)
     mark: Mark | None = None  # the publisher's, once it is known
+    identity: str = ""  # of the stream, whatever its address
 
 
 def read_progress(database: Database) -> Progress | None:
@@ -107,6 +108,10 @@ class Statistics:
 
     def positions(self) -> dict[str, str]:
         return dict(self._database.fetch('SELECT "partition", "offset" FROM stream_positions'))
+
+    def forget_positions(self) -> None:
+        """Read the stream from its start; what was counted is told by its number."""
+        self._database.execute("DELETE FROM stream_positions")
 
     def windows(self, lateness: timedelta, latest: str) -> Windows:
         """The open windows, as they were stored."""

@@ -95,14 +95,16 @@ def summarize(
     *,
     until_end: bool = True,
     stopped: Callable[[], bool] = lambda: False,
+    adopt: str = "",
 ) -> Summary:
     """Go on from where the last call, finished or killed, had come to.
 
     `settings`: which stream, and how many events a file takes. `until_end`: stop at the stream's
     present end and write the unfinished batch to `<number>.partial.json`; else go on until
-    `stopped` says so. Raises ConfigError if the statistics are of another stream or batch size.
+    `stopped` says so. `adopt`: the address of the stream whose statistics these are, if that is
+    this one all the same. Raises ConfigError if they are of another stream or batch size.
     """
-    progress = _resume(statistics, settings)
+    progress = _resume(statistics, settings, adopt)
     before = (progress.events, progress.batch, progress.missing)
     reading = _Reading(source, statistics, folder, progress)
     reading.look_for_mark(stopped)
@@ -229,20 +231,36 @@ def _mark_of(message: Incoming) -> Mark | None:
     return message.mark or event.mark
 
 
-def _resume(statistics: Statistics, settings: Progress) -> Progress:
+def _resume(statistics: Statistics, settings: Progress, adopt: str) -> Progress:
     progress = statistics.progress()
     if progress is None:
         return settings
-    for name, what in (
-        ("stream", "the stream"),
-        ("every", "--every"),
-        ("lateness_minutes", "[STREAM] LATENESS_MINUTES"),
-    ):
+    if not _is_same_stream(progress, settings):
+        _refuse_other_stream(progress, settings, adopt)
+        statistics.forget_positions()
+    for name, what in (("every", "--every"), ("lateness_minutes", "[STREAM] LATENESS_MINUTES")):
         was, now = getattr(progress, name), getattr(settings, name)
         if was != now:
-            raise ConfigError(
-                f"These statistics were begun with {what} {was}, not {now}. Keep to that, or "
-                "begin others with a new --out and --database."
-            )
+            raise ConfigError(f"These statistics were begun with {what} {was}, not {now}. {_ELSE}")
+    progress.stream, progress.identity = settings.stream, settings.identity
     progress.mark = progress.mark or settings.mark
     return progress
+
+
+def _is_same_stream(progress: Progress, settings: Progress) -> bool:
+    """Whether it is; where no identity is known, as the address is spelled."""
+    if progress.identity and settings.identity:
+        return progress.identity == settings.identity
+    return progress.stream == settings.stream
+
+
+def _refuse_other_stream(progress: Progress, settings: Progress, adopt: str) -> None:
+    if progress.stream != adopt:
+        raise ConfigError(
+            f"These statistics were begun with the stream {progress.stream}, and what is at "
+            f"{settings.stream} is another one, as far as can be told. {_ELSE} If it is the same, "
+            f"restored or moved: --adopt {progress.stream}"
+        )
+
+
+_ELSE = "Keep to that, or begin others with a new --out and --database."
