@@ -344,7 +344,8 @@ class TestPostgreSQL:
         console = Console(file=io.StringIO(), width=1000)
         done = RunMetrics("run-1", NOTHING_NEW, "sail", 0.0)
         config, reporter = destination.config(lake), Reporter(console)
-        report = publish_newest(config, open_storage(str(lake)), done, reporter)
+        storage = open_storage(str(lake))
+        report = publish_newest(config, storage, done, reporter, began=0.0).published
         urls = destination.ask("select url from user_page_views order by url")
         assert urls == [("/a\ufffdb",), ("/c",)]
         told = (

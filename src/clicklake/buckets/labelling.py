@@ -14,6 +14,7 @@ from clicklake.buckets.writers import MonthWriters
 from clicklake.engines.batches import owned
 from clicklake.lake.parquet import open_parquet
 from clicklake.lake.tables import Staged, Tables
+from clicklake.progress import WORK
 from clicklake.rules.visits import EVENTS, TEXTS, Rules, Visits
 from clicklake.schemas import CLICKSTREAM, SESSIONS
 from clicklake.storage import FileInfo, Storage, open_storage
@@ -35,6 +36,7 @@ def label(
         tables.target_bytes,
         [each for each in work if each],
     )
+    WORK.expect(len(numbers), "partitions")
     made = (
         tables.session.range(0, len(tasks.work), 1, max(1, len(tasks.work)))
         .mapInArrow(partial(_run_tasks, tasks), "path string")
@@ -77,6 +79,7 @@ def _run_task(tasks: LabelTasks, work: list[list[FileInfo]]) -> list[str]:
         for files in work:
             _write_bucket(writers, storage, files, tasks.rules)
             writers.end_bucket()
+            WORK.add()
             pa.default_memory_pool().release_unused()
     return writers.paths
 

@@ -16,10 +16,10 @@ def show(console: Console, metrics: RunMetrics, lake: str, hint: str) -> None:
     console.print(_books(metrics.books))
     if metrics.tables:
         console.print(_tables(metrics))
-    console.print(
-        f"run {metrics.run_id}: {metrics.status} in {metrics.seconds:.1f} s on {metrics.engine}",
-        markup=False,
-    )
+    told = f"run {metrics.run_id}: {metrics.status} in {metrics.seconds:.1f} s on {metrics.engine}"
+    if metrics.total_seconds:
+        told += f", {metrics.total_seconds:.1f} s in all"
+    console.print(told, markup=False)
     console.print(f"lake: {lake}", markup=False)
     console.print(hint, markup=False)
 

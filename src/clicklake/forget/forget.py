@@ -87,8 +87,7 @@ def run(
             lake.discard(run_id)
             metrics = replace(metrics, status=NOTHING_NEW, run_id=lake.manifest.run_id)
         if agreed:  # also if nothing was done: a run that was killed may have left databases behind
-            published = publish_newest(config, storage, metrics, reporter)
-            metrics = replace(metrics, published=published)
+            return publish_newest(config, storage, metrics, reporter, began)
         return replace(metrics, seconds=round(time.monotonic() - began, 3))
 
 

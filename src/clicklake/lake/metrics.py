@@ -19,7 +19,13 @@ COMMITTED, NOTHING_NEW = "committed", "nothing_new"
 FATES = ("kept", "duplicate", "filtered", "quarantined")
 
 _OF_SOME = (
-    *("bad_files", "notes", "pending", "recomputed", "forgotten", "published"),
+    "bad_files",
+    "notes",
+    "pending",
+    "total_seconds",
+    "recomputed",
+    "forgotten",
+    "published",
     "rolled_back_to",
 )
 
@@ -63,7 +69,9 @@ class StageTime:
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """A run. `status`: committed, or nothing_new, which tells of the run that left the lake so.
+    """A run. `seconds`: until the commit; `total_seconds`: until everything was published.
+
+    `status`: committed, or nothing_new, which tells of the run that left the lake so.
 
     By source: `books`, `reasons` (of quarantined rows), `vanished` (files), `bad_files` (that
     are set aside, with the reasons), `pending` (bytes of last lines that are being written, by
@@ -77,6 +85,7 @@ class RunMetrics:
     status: str
     engine: str
     seconds: float
+    total_seconds: float = 0.0
     seq: int = 0
     started_at: str = ""
     as_of: str = ""

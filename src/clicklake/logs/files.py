@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
@@ -31,10 +31,13 @@ class RefusedError(Exception):
 
 
 class Tap(io.RawIOBase):
-    """Bytes in chunks as a file, and the digest of what went through."""
+    """Bytes in chunks as a file, and the digest of what went through; `tell`: of each number."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(
+        self, chunks: Iterator[bytes], tell: Callable[[int], None] = lambda size: None
+    ) -> None:
         self._chunks = chunks
+        self._tell = tell
         self._hash = hashlib.sha256()
         self._left = b""
 
@@ -42,6 +45,7 @@ class Tap(io.RawIOBase):
         for chunk in self._chunks:
             self._hash.update(chunk)
             yield chunk
+            self._tell(len(chunk))
 
     def readable(self) -> bool:
         return True
@@ -53,6 +57,7 @@ class Tap(io.RawIOBase):
             self._left = chunk
         size = len(self._left) if size < 0 else size
         taken, self._left = self._left[:size], self._left[size:]
+        self._tell(len(taken))
         return taken
 
     def digest(self) -> str:

@@ -23,7 +23,6 @@ from clicklake.lake.privacy import Forgotten
 from clicklake.logs.diagnosis import has_header
 from clicklake.logs.files import RefusedError, Tap, compression, decompressed
 from clicklake.logs.headers import HEAD, Header, without_end, without_header
-from clicklake.logs.progress import add_rows_read
 from clicklake.logs.schema import landing_schema
 from clicklake.logs.splits import Split, line_start, packed, shared, split_text_bytes
 from clicklake.logs.summary import SplitSummary
@@ -31,6 +30,7 @@ from clicklake.parse import csv, fields, rows
 from clicklake.parse.blocks import blocks, without_bom
 from clicklake.parse.records import is_blank
 from clicklake.parse.texts import expect
+from clicklake.progress import WORK
 from clicklake.storage import CHUNK, FileInfo, Storage, open_storage
 
 
@@ -106,7 +106,7 @@ class LogReader(DataSourceReader):
     ) -> Iterator[pa.RecordBatch]:
         source = rows.SOURCES[self.source]
         storage = self._storage(split.file)
-        stored = Tap(storage.chunks(split.file, split.start, split.end))
+        stored = Tap(storage.chunks(split.file, split.start, split.end), tell=WORK.add)
         text = decompressed(stored, split.file.path)
         layout = self._layout(storage, split) if source.names else None
         header_done = layout is None or split.start >= layout.end
@@ -147,7 +147,7 @@ class LogReader(DataSourceReader):
         base = summary.lines - rest_before.count(b"\n")
         summary.lines = base + parsed.line_ends
         summary.read += parsed.read
-        add_rows_read(parsed.read)
+        WORK.add(0, rows=parsed.read)
         summary.filtered += parsed.filtered
         summary.quarantined += len(parsed.rejects.lines)
         for reason in parsed.rejects.reasons:

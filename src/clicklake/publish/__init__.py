@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from clicklake.config import Config
 from clicklake.errors import ClicklakeError, PublicationError
 from clicklake.lake import Snapshot
 from clicklake.lake.metrics import RunMetrics
+from clicklake.progress import WORK
 from clicklake.publish import csv, database, tables
 
 __all__ = ["publish"]
@@ -32,7 +33,10 @@ def publish(
     """
     report: dict[str, dict[str, Any]] = {}
     errors: list[ClicklakeError] = []
-    for name, place, work in _destinations(snapshot, config, runs):
+    destinations = list(_destinations(snapshot, config, runs))
+    WORK.expect(sum(each.tables for each in destinations), "tables")
+    for at, (name, place, _, work) in enumerate(destinations):
+        WORK.reach(sum(each.tables for each in destinations[:at]))
         start = time.monotonic()
         try:
             outcome = work()
@@ -48,16 +52,27 @@ def publish(
     return report
 
 
+class _Destination(NamedTuple):
+    """`tables`: how many it gets; `work`: what brings it up to date."""
+
+    name: str
+    place: str
+    tables: int
+    work: Callable[[], Mapping[str, Any]]
+
+
 def _destinations(
     snapshot: Snapshot, config: Config, runs: Sequence[RunMetrics]
-) -> Iterator[tuple[str, str, Callable[[], Mapping[str, Any]]]]:
-    """The name and place of each destination, and what brings it up to date."""
+) -> Iterator[_Destination]:
     now, schema = datetime.now(UTC), config.database.schema
     main, staging = database.targets(config)
     if main:
         readers = tables.for_readers(snapshot, runs, now)
-        yield "database", str(main), partial(database.publish, main, schema, readers)
+        work = partial(database.publish, main, schema, readers)
+        yield _Destination("database", str(main), len(readers.feeds), work)
     if staging:
         inputs = tables.for_staging(snapshot, now)
-        yield "staging", str(staging), partial(database.publish, staging, schema, inputs)
-    yield "csv", csv.folder(config), partial(csv.publish, snapshot, config)
+        work = partial(database.publish, staging, schema, inputs)
+        yield _Destination("staging", str(staging), len(inputs.feeds), work)
+    exports = partial(csv.publish, snapshot, config)
+    yield _Destination("csv", csv.folder(config), len(csv.TABLES), exports)

@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 
 from clicklake.config import Config, Csv
 from clicklake.lake import Snapshot
+from clicklake.progress import WORK
 from clicklake.publish.tables import lake_batches
 from clicklake.schemas import PAGE_RECOMMENDATIONS, USER_PAGE_VIEWS, Table
 from clicklake.storage import Storage, is_s3, join, open_storage
@@ -63,7 +64,10 @@ def publish(snapshot: Snapshot, config: Config) -> dict[str, object]:
     if files is not None and files.items() <= sizes.items():
         return {"status": "current"}
     with _workshop(storage) as work:
-        made = [file for table in TABLES for file in _write(snapshot, table, config.csv, work)]
+        made = []
+        for table in TABLES:
+            made += _write(snapshot, table, config.csv, work)
+            WORK.add()
         files = {file.name: file.stat().st_size for file in made}
         for file in made:
             storage.upload(file.name, file)

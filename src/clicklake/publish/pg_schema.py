@@ -9,6 +9,7 @@ import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 from clicklake.errors import ConfigError
+from clicklake.progress import WORK
 from clicklake.publish.pg_texts import StorableRows
 from clicklake.publish.tables import (
     COUNTS,
@@ -151,6 +152,7 @@ class Schema:
                 f"{feed.name}: {texts.with_nul} texts hold a NUL character, which PostgreSQL "
                 "cannot store; there it is U+FFFD."
             )
+        WORK.add()
         return feed.check(rows)
 
     def _ingest(self, name: str, feed: Feed, batches: Batches) -> int:

@@ -13,6 +13,7 @@ from clicklake import schemas
 from clicklake.errors import ClicklakeError
 from clicklake.lake import Snapshot, sql
 from clicklake.lake.metrics import RunMetrics
+from clicklake.progress import WORK
 from clicklake.schemas import TIMESTAMP, Table
 
 BATCH_ROWS = 1 << 16
@@ -205,7 +206,12 @@ def lake_batches(snapshot: Snapshot, table: Table) -> Batches:
 
 
 def as_reader(feed: Feed) -> pa.RecordBatchReader:
-    return pa.RecordBatchReader.from_batches(feed.schema, feed.read())
+    return pa.RecordBatchReader.from_batches(feed.schema, _counted(feed))
+
+
+def _counted(feed: Feed) -> Batches:
+    yield from feed.read()
+    WORK.add(int(feed.name in NAMES))
 
 
 def _of_lake(snapshot: Snapshot, table: Table, *indexes: str) -> Feed:

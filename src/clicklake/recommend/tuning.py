@@ -14,6 +14,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from clicklake.config import Recommend
+from clicklake.progress import WORK
 from clicklake.recommend.families import DECAYS, FAMILIES, Shape, Spec, fit, seconds
 from clicklake.recommend.interactions import Interactions, Weighting
 from clicklake.recommend.models import Model, blend
@@ -105,6 +106,7 @@ class Judge:
         trial = Trial(spec, self.measure(spec, model, PLACES), time.perf_counter() - started)
         log.info("recommend: %s %s %s %.4f", spec.model, spec.params, METRIC, trial.mark)
         self.trials.append(trial)
+        WORK.add()
         self.last = {spec.model: (spec.fitted, model)}
         if all(trial.mark >= t.mark for t in self.trials if t.spec.model == spec.model):
             self.best |= self.last

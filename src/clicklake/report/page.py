@@ -85,7 +85,7 @@ def _figures(metrics: RunMetrics) -> Markup:
             f"{sum(table.rows for table in tables):,}",
             f"rows in {size(sum(table.bytes for table in tables))}",
         ),
-        ("took", duration(metrics.seconds), f"on {ENGINES[metrics.engine]}"),
+        ("took", duration(metrics.seconds), _in_all(metrics)),
     ]
     return tag(
         "dl",
@@ -95,6 +95,12 @@ def _figures(metrics: RunMetrics) -> Markup:
         ],
         class_="figures",
     )
+
+
+def _in_all(metrics: RunMetrics) -> str:
+    engine = f"on {ENGINES[metrics.engine]}"
+    total = metrics.total_seconds
+    return f"{engine}; {duration(total)} with publication" if total else engine
 
 
 def _stages(metrics: RunMetrics) -> Markup:

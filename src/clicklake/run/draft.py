@@ -13,6 +13,7 @@ from clicklake.lake import Definition, Lake, Ledger, LiveFile, Manifest, Month
 from clicklake.lake.draft import StateDraft
 from clicklake.lake.snapshot import Snapshot
 from clicklake.lake.tables import Rewrite, Staged, Tables, joined
+from clicklake.progress import WORK
 from clicklake.run.landing import Landed
 from clicklake.run.plan import RunPlan
 from clicklake.run.trust import read_files
@@ -85,13 +86,11 @@ class Draft(StateDraft):
 
     def replace(self, table: Table, parts: Iterable[DataFrame]) -> int:
         """Put other rows in the place of all; how many they are."""
-        staged = joined(
-            table,
-            [
-                self.tables.stage(rows, table, attempt=f"tables/{number}")
-                for number, rows in enumerate(parts)
-            ],
-        )
+        made = []
+        for number, rows in enumerate(parts):
+            made.append(self.tables.stage(rows, table, attempt=f"tables/{number}"))
+            WORK.add()
+        staged = joined(table, made)
         self.put(table, Rewrite(staged, self.lake.manifest.files(table.name)))
         return staged.rows
 
@@ -102,6 +101,7 @@ class Draft(StateDraft):
         attempt = f"tables/{part.number}"
         staged = self.tables.stage(rows, table, attempt, month_files=month_files)
         self._parts[table.name, part] = staged
+        WORK.add()
         return staged
 
     def gained(self, source: str) -> int:

@@ -17,9 +17,8 @@ from clicklake.lake.metrics import Books, RunMetrics
 from clicklake.lake.tables import Tables
 from clicklake.logs.files import text_bytes
 from clicklake.logs.inputs import SourcePlan
-from clicklake.logs.progress import reset_rows_read, rows_read
 from clicklake.logs.source import LogSource
-from clicklake.progress import Reporter
+from clicklake.progress import WORK, Reporter
 from clicklake.run import bad_files, steps, summary, trust
 from clicklake.run.causes import Looking
 from clicklake.run.context import Context
@@ -98,8 +97,8 @@ class Execution:
 
     def _land(self, planned: SourcePlan) -> Landed:
         context = self.context
-        with context.reporter.stage(f"read {planned.source}", rows_read) as stage:
-            reset_rows_read()
+        with context.reporter.stage(f"read {planned.source}") as stage:
+            WORK.expect(sum(info.size for info in planned.read), "bytes")
             how = self._options_of_readers()
             reading = Reading(planned, context.tables, context.engine, how, context.partitioning)
             landed = reading.landed()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 
 from clicklake import engines
 from clicklake.config import Config
@@ -46,9 +45,8 @@ def run(
             with starting as engine:
                 metrics = Execution(config, options, lake, plan, engine, reporter, began).run()
         if options.publish:
-            published = publish_newest(config, lake.storage, metrics, reporter)
-            metrics = replace(metrics, published=published)
-        return replace(metrics, seconds=round(time.monotonic() - began, 3))
+            metrics = publish_newest(config, lake.storage, metrics, reporter, began)
+        return metrics
 
 
 @contextmanager

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import Any
 
 from clicklake import publish, report
 from clicklake.config import Config
 from clicklake.lake import snapshot
-from clicklake.lake.metrics import RunMetrics, committed
+from clicklake.lake.metrics import RunMetrics, StageTime, committed
 from clicklake.progress import Reporter
 from clicklake.storage import Storage
 
 
 def publish_newest(
-    config: Config, storage: Storage, metrics: RunMetrics, reporter: Reporter
-) -> dict[str, Any]:
-    """Report and publish the lake's newest run; what is up to date already is left alone."""
-    if metrics.is_committed:
-        with reporter.stage("write report"):
-            report.write(storage, metrics, reporter.warn)
+    config: Config, storage: Storage, metrics: RunMetrics, reporter: Reporter, began: float
+) -> RunMetrics:
+    """Publish and report the lake's newest run; what is up to date already is left alone.
+
+    `began`: when the run began, by the monotonic clock. Returns the run's metrics with what was
+    published, its stages and the seconds until here. Raises the error of a destination, once the
+    report is written.
+    """
+    done = metrics
+    try:
+        done = replace(metrics, published=_published(config, storage, reporter))
+    finally:
+        done = _timed(done, reporter, began)
+        if metrics.is_committed:
+            with reporter.stage("write report"):
+                report.write(storage, done, reporter.warn)
+    return done
+
+
+def _published(config: Config, storage: Storage, reporter: Reporter) -> dict[str, Any]:
     current = snapshot(storage)
     if not current.run_id:
         return {}
@@ -28,3 +44,8 @@ def publish_newest(
         for warning in outcome.get("warnings", []):
             reporter.warn(f"{outcome['to']}: {warning}")
     return published
+
+
+def _timed(metrics: RunMetrics, reporter: Reporter, began: float) -> RunMetrics:
+    stages = tuple(StageTime(stage.name, stage.seconds, stage.rows) for stage in reporter.stages)
+    return replace(metrics, stages=stages, total_seconds=round(time.monotonic() - began, 3))

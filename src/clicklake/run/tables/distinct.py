@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from clicklake.buckets import UserPartition
 from clicklake.lake import LiveFile
 from clicklake.lake.tables import Rewrite, joined
+from clicklake.progress import WORK
 from clicklake.rules import distinct
 from clicklake.run.context import Context
 from clicklake.schemas import Table
@@ -27,6 +28,7 @@ def compute(context: Context, table: Table) -> None:
         parts = context.parts(table)
         size = context.month_bytes(table) // len(parts)
         files = context.engine.files_at_once(size, context.tables.target_bytes)
+        WORK.expect(len(parts), "partitions")
         staged = joined(
             table,
             [

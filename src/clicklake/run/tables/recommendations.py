@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from clicklake.lake.places import RECOMMENDER
 from clicklake.lake.tables import Rewrite, Staged
+from clicklake.progress import WORK
 from clicklake.run.context import Context
 from clicklake.schemas import PAGE_RECOMMENDATIONS, USER_PAGE_VIEWS, USERS
 
@@ -22,6 +23,7 @@ def compute(context: Context) -> None:
 
     remembered = context.lake.document(RECOMMENDER)
     with context.reporter.stage("recommend") as stage, TemporaryDirectory() as scratch:
+        WORK.expect(0, "trials")
         result = recommend.recommend(
             context.engine,
             draft.after(USER_PAGE_VIEWS),

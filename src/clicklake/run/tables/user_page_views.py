@@ -7,6 +7,7 @@ from functools import reduce
 
 from pyspark.sql import DataFrame
 
+from clicklake.progress import WORK
 from clicklake.rules import distinct, page_views
 from clicklake.run.context import Context
 from clicklake.schemas import PAGE_VIEWS, USER_PAGE_VIEWS, USER_UPDATES, USERS
@@ -26,7 +27,9 @@ def _viewed(context: Context) -> Iterator[DataFrame]:
         before = context.draft.live(USER_PAGE_VIEWS)
         yield page_views.renewed(before, _added_views(context), people, touched)
     else:
-        for part in context.parts(PAGE_VIEWS):
+        parts = context.parts(PAGE_VIEWS)
+        WORK.expect(len(parts), "partitions")
+        for part in parts:
             views = context.draft.after(PAGE_VIEWS, part)
             yield page_views.by_user_and_url(views, part.within(people))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pyspark.sql import DataFrame
 
+from clicklake.progress import WORK
 from clicklake.rules import users
 from clicklake.run.context import Context
 from clicklake.schemas import USER_UPDATES, USERS
@@ -23,5 +24,7 @@ def _latest(context: Context) -> Iterator[DataFrame]:
     if landed and known and not is_outdated and context.are_few([landed], of=known):
         yield users.renewed(draft.rows(USERS, known), landed.events())
     else:
-        for part in context.parts(USER_UPDATES):
+        parts = context.parts(USER_UPDATES)
+        WORK.expect(len(parts), "partitions")
+        for part in parts:
             yield users.latest(draft.after(USER_UPDATES, part))

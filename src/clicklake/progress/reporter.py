@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 from rich.console import Console
+
+from clicklake.progress.bar import Bar
+from clicklake.progress.work import WORK
 
 
 @dataclass
@@ -32,42 +35,39 @@ class Reporter:
     stages: list[Stage] = field(default_factory=list)
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=not self.console.is_terminal)
 
     def warn(self, text: str) -> None:
-        self.console.print(f"[yellow]warning:[/yellow] {_escaped(text)}")
+        shown = f"[yellow]warning:[/yellow] {_escaped(text)}"
+        self.console.print(shown, soft_wrap=not self.console.is_terminal)
 
     @contextmanager
-    def stage(self, name: str, counter: Callable[[], int] | None = None) -> Iterator[Stage]:
-        """Time a stage; `counter` tells how many rows it has read so far.
+    def stage(self, name: str) -> Iterator[Stage]:
+        """Time a stage, and show how far `WORK` is.
 
         What it no longer needs of the memory goes back to the system.
         """
         stage = Stage(name)
+        WORK.begin()
         began = time.monotonic()
-        with self._live(stage, began, counter):
+        with self._live(name):
             yield stage
         pa.default_memory_pool().release_unused()
         stage.seconds = round(time.monotonic() - began, 3)
         self.stages.append(stage)
-        self.console.print(
-            _line(stage.name, stage.seconds, stage.rows), markup=False, soft_wrap=True
-        )
+        self.console.print(_line(stage), markup=False, soft_wrap=True)
 
     @contextmanager
-    def _live(
-        self, stage: Stage, began: float, counter: Callable[[], int] | None
-    ) -> Iterator[None]:
+    def _live(self, name: str) -> Iterator[None]:
         if not self.console.is_terminal:
             yield
             return
         done = threading.Event()
-        with self.console.status(stage.name) as status:
+        with Bar(self.console, name) as bar:
 
             def refresh() -> None:
                 while not done.wait(0.2):
-                    rows = counter() if counter else None
-                    status.update(_line(stage.name, time.monotonic() - began, rows))
+                    bar.show(WORK)
 
             thread = threading.Thread(target=refresh, daemon=True)
             thread.start()
@@ -78,11 +78,13 @@ class Reporter:
                 thread.join()
 
 
-def _line(name: str, seconds: float, rows: int | None) -> str:
-    if rows is None:
-        return f"{name:<34}{seconds:>8.1f} s"
-    rate = f"{rows / seconds:>12,.0f} rows/s" if seconds > 0.05 else ""
-    return f"{name:<34}{seconds:>8.1f} s {rows:>14,} rows{rate}"
+def _line(stage: Stage) -> str:
+    """A stage that has ended, in less than 80 columns."""
+    line = f"{stage.name:<28}{stage.seconds:>9,.1f} s"
+    if stage.rows is None:
+        return line
+    rate = f"{stage.rows / stage.seconds:>12,.0f} rows/s" if stage.seconds > 0.05 else ""
+    return f"{line}{stage.rows:>14,} rows{rate}"
 
 
 def _escaped(text: str) -> str:
