@@ -110,7 +110,7 @@ def test_terminal_and_report_tell_the_same_seconds(
     )
     assert cli.main(["--config", str(settings), "--as-of", f"{AS_OF}"]) == 0
     said = capsys.readouterr().err
-    found = re.search(r"committed in ([\d.]+ s) on sail, ([\d.]+ s) in all", said)
+    found = re.search(r"committed in (.+) on sail, (.+) in all", said)
     assert found
     [page] = (tmp_path / "lake/_clicklake/runs").glob("*/report.html")
     assert f"<strong>{found[1]}</strong><span>on Sail; {found[2]} with publication</span>" in (

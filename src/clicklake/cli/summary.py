@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clicklake.lake.metrics import Books, RunMetrics
+from clicklake.report.layout import duration
 
 
 def show(console: Console, metrics: RunMetrics, lake: str, hint: str) -> None:
@@ -16,9 +17,10 @@ def show(console: Console, metrics: RunMetrics, lake: str, hint: str) -> None:
     console.print(_books(metrics.books))
     if metrics.tables:
         console.print(_tables(metrics))
-    told = f"run {metrics.run_id}: {metrics.status} in {metrics.seconds:.1f} s on {metrics.engine}"
+    took = duration(metrics.seconds)
+    told = f"run {metrics.run_id}: {metrics.status} in {took} on {metrics.engine}"
     if metrics.total_seconds:
-        told += f", {metrics.total_seconds:.1f} s in all"
+        told += f", {duration(metrics.total_seconds)} in all"
     console.print(told, markup=False)
     console.print(f"lake: {lake}", markup=False)
     console.print(hint, markup=False)

@@ -98,9 +98,10 @@ def _figures(metrics: RunMetrics) -> Markup:
 
 
 def _in_all(metrics: RunMetrics) -> str:
-    engine = f"on {ENGINES[metrics.engine]}"
+    engine = ENGINES.get(metrics.engine)  # none went back to an earlier state
     total = metrics.total_seconds
-    return f"{engine}; {duration(total)} with publication" if total else engine
+    told = [f"on {engine}"] if engine else []
+    return "; ".join([*told, f"{duration(total)} with publication"] if total else told)
 
 
 def _stages(metrics: RunMetrics) -> Markup:

@@ -64,8 +64,8 @@ def rollback(config: Config, run_id: str, reporter: Reporter) -> RunMetrics:
             _refuse_if_incomplete(lake, then)
             change, metrics = _change(lake, then)
             lake.commit(change)
-        published = publish_newest(config, lake.storage, metrics, reporter)
-        return replace(metrics, published=published, seconds=round(time.monotonic() - began, 3))
+        metrics = replace(metrics, seconds=round(time.monotonic() - began, 3))
+        return publish_newest(config, lake.storage, metrics, reporter, began)
 
 
 def _refuse_if_incomplete(lake: Lake, then: Manifest) -> None:
