@@ -21,7 +21,7 @@ def show(console: Console, metrics: RunMetrics, lake: str, hint: str) -> None:
     told = f"run {metrics.run_id}: {metrics.status} in {took} on {metrics.engine}"
     if metrics.total_seconds:
         told += f", {duration(metrics.total_seconds)} in all"
-    console.print(told, markup=False)
+    console.print(told.replace("\xa0", " "), markup=False)
     console.print(f"lake: {lake}", markup=False)
     console.print(hint, markup=False)
 

@@ -149,7 +149,7 @@ def _days(rows: Iterable[tuple[int, int]]) -> dict[date, int]:
 
 
 def _counts(rows: Iterable[tuple[str | None, int]]) -> Counts:
-    return [(masks.hide_addresses(name or ""), count) for name, count in rows]
+    return [(masks.hide_private(name or ""), count) for name, count in rows]
 
 
 def _samples(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[Sample]:

@@ -47,7 +47,17 @@ def books_of(metrics: RunMetrics) -> Markup:
             rows,
             "Read = kept + duplicate + filtered + quarantined, for each source",
         ),
-        note="A row that was read is kept, or there is a reason why not. Nothing is lost silently.",
+        note="A row that was read is kept, or there is a reason why not. Nothing is lost silently."
+        + _rebuilt(metrics),
+    )
+
+
+def _rebuilt(metrics: RunMetrics) -> str:
+    if not metrics.rebuilt:
+        return ""
+    names = ", ".join(metrics.rebuilt)
+    return (
+        f" Rebuilt from all files: {names}. What is kept of them is all of it, not only new rows."
     )
 
 

@@ -11,9 +11,9 @@ from clicklake.lake.metrics import RunMetrics
 from clicklake.report.markup import Child, Markup, tag
 
 FATES = {
-    "kept": "good rows, new to the lake",
+    "kept": "good rows that came into the lake",
     "duplicate": "rows that the lake has already",
-    "filtered": "rows of other environments than production",
+    "filtered": "rows of other environments than production, and of people who are forgotten",
     "quarantined": "rows that cannot be understood; kept aside with the reason",
 }
 
@@ -43,9 +43,16 @@ def section(title: str, *children: Child, note: str | None = None) -> Markup:
 
 
 def data_table(heads: Sequence[str], rows: Sequence[Sequence[Child]], caption: str) -> Markup:
-    """A table whose first column names the rows; it scrolls sideways where it has no room."""
+    """A table whose first column names the rows; on a narrow screen each row is a list."""
     body = [
-        tag("tr", tag("th", row[0], scope="row"), [tag("td", cell) for cell in row[1:]])
+        tag(
+            "tr",
+            tag("th", row[0], scope="row"),
+            [
+                tag("td", cell, data_head=head)
+                for head, cell in zip(heads[1:], row[1:], strict=True)
+            ],
+        )
         for row in rows
     ]
     table = tag(
@@ -63,30 +70,31 @@ def started(metrics: RunMetrics) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in the unit that suits: 279 kB, 1.2 GB."""
+    """Bytes in the unit that suits: 279 kB, 1.2 GB. A number and its unit stay on one line."""
     units = ("B", "kB", "MB", "GB", "TB")
     power = min(int(math.log(max(count, 1), 1000)), len(units) - 1)
     number = count / 1000**power
     return (
-        f"{number:,.1f} {units[power]}"
+        f"{number:,.1f}\xa0{units[power]}"
         if power and number < 10
-        else f"{number:,.0f} {units[power]}"
+        else f"{number:,.0f}\xa0{units[power]}"
     )
 
 
 def duration(seconds: float) -> str:
     if seconds < 60:
-        return f"{seconds:.1f} s" if seconds >= 0.1 else f"{1000 * seconds:.0f} ms"
+        return f"{seconds:.1f}\xa0s" if seconds >= 0.1 else f"{1000 * seconds:.0f}\xa0ms"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    told = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    return told.replace(" ", "\xa0")
 
 
 def percent(part: int, whole: int) -> str:
     """A share that never rounds something to nothing, nor nearly all to all."""
     if not whole or part in (0, whole):
-        return "100 %" if part and part == whole else "0 %"
+        return "100\xa0%" if part and part == whole else "0\xa0%"
     share = 100 * part / whole
     if share < 0.1:
-        return "< 0.1 %"
-    return f"{min(share, 99.9):.1f} %"
+        return "<\xa00.1\xa0%"
+    return f"{min(share, 99.9):.1f}\xa0%"
