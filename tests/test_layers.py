@@ -22,7 +22,7 @@ LAYERS = [
     {"lake"},
     {"buckets"},
     {"logs"},
-    {"recommend", "publish", "report", "streaming"},
+    {"recommend", "publish", "catalog", "report", "streaming"},
     {"run"},
     {"forget"},
     {"ask"},

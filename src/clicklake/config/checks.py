@@ -91,6 +91,18 @@ def schema_name(value: str) -> str:
     return value
 
 
+def catalog_address(value: str) -> str:
+    if not re.fullmatch(r"auto|none|local|glue|https?://[^/@\s]+(/\S*)?", value):
+        raise ValueError("auto, none, local, glue or the http address of a REST catalog")
+    return value
+
+
+def database_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", value):
+        raise ValueError("1 to 63 of a-z, 0-9 and '_', a letter first")
+    return value
+
+
 def stream_address(value: str) -> str:
     if not re.fullmatch(
         r"(?!.*://).+|kafka://[^/@\s]+:\d+/[\w.-]{1,249}|kinesis://[\w.-]{1,128}", value

@@ -15,7 +15,9 @@ from clicklake.config.checks import (
     Check,
     any_text,
     bucket_name,
+    catalog_address,
     choice,
+    database_name,
     flag,
     folder_or_nothing,
     instance_types,
@@ -124,6 +126,14 @@ class Csv:
 
 
 @dataclass(frozen=True)
+class Catalog:
+    """The Iceberg catalog that the tables are in; auto: a local one beside a local lake."""
+
+    catalog: str = _key("auto", catalog_address)
+    database: str = _key("clicklake", database_name)
+
+
+@dataclass(frozen=True)
 class Stream:
     """The clickstream on a stream, and its statistics; an empty DATABASE is SQLite in SUMMARIES."""
 
@@ -162,6 +172,7 @@ class Config:
     cluster: Cluster = Cluster()
     database: Database = Database()
     csv: Csv = Csv()
+    catalog: Catalog = Catalog()
     stream: Stream = Stream()
     recommend: Recommend = Recommend()
     path: Path | None = None
@@ -177,6 +188,7 @@ SECTIONS: dict[str, type] = {
     "CLUSTER": Cluster,
     "DATABASE": Database,
     "CSV": Csv,
+    "CATALOG": Catalog,
     "STREAM": Stream,
     "RECOMMEND": Recommend,
 }

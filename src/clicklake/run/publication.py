@@ -1,12 +1,13 @@
-"""What follows a commit: the report, SQL databases and CSV files."""
+"""What follows a commit: the report, SQL databases, CSV files and the catalog."""
 
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from clicklake import publish, report
+from clicklake import catalog, publish, report
 from clicklake.config import Config
 from clicklake.lake import snapshot
 from clicklake.lake.metrics import RunMetrics, StageTime, committed
@@ -38,8 +39,12 @@ def _published(config: Config, storage: Storage, reporter: Reporter) -> dict[str
     current = snapshot(storage)
     if not current.run_id:
         return {}
-    with reporter.stage("publish"):
+    # Beside each other: reading the catalog's library takes as long as a small database.
+    with reporter.stage("publish"), ThreadPoolExecutor(1) as beside:
+        shown = beside.submit(catalog.publish, current, config)
         published = publish.publish(current, config, committed(storage))
+        if outcome := shown.result():
+            published["catalog"] = outcome
     for outcome in published.values():
         for warning in outcome.get("warnings", []):
             reporter.warn(f"{outcome['to']}: {warning}")
