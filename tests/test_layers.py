@@ -124,4 +124,4 @@ def test_boto3_has_three_users() -> None:
         for path in FILES
         if any(name.split(".")[0] == "boto3" for name in _imports(path))
     }
-    assert users <= {"storage/s3.py", "aws/client.py", "streaming/kinesis.py"}
+    assert users <= {"storage/s3.py", "aws/client.py", "streaming/kinesis_client.py"}

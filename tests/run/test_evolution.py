@@ -24,8 +24,8 @@ from clicklake.run import steps
 from clicklake.schemas import PAGE_RECOMMENDATIONS, TABLES
 from clicklake.storage import open_storage
 from clicklake.streaming.folder import FolderSink
-from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
+from clicklake.streaming.state import State
 from other_release import altered, empty_input, retyped, unpacked, with_more, without
 
 AS_OF = date(2018, 12, 31)

@@ -13,10 +13,10 @@ from clicklake.lake import open_snapshot
 from clicklake.streaming.database import connect
 from clicklake.streaming.folder import FolderSink, FolderSource
 from clicklake.streaming.kinesis import KinesisSink, KinesisSource
-from clicklake.streaming.marks import Mark, foreign, headers, of_headers
+from clicklake.streaming.marks import Mark, event_headers, foreign, of_headers, retraction_headers
 from clicklake.streaming.messages import event_id
-from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
+from clicklake.streaming.state import State
 from clicklake.streaming.statistics import Progress, Statistics
 from clicklake.streaming.summarizer import summarize
 from stream_support import TestLake, key_of, random_events, time_text
@@ -244,5 +244,7 @@ def test_headers_of_others_are_no_mark(source, since):
 
 
 def test_a_mark_is_read_from_its_headers():
-    assert of_headers(headers(Mark(OURS, 17))) == Mark(OURS, 17)
-    assert of_headers([*headers(Mark(OURS, 17))[:-1], ("ce_since", b"9" * 5000)]) is None
+    assert of_headers(event_headers(Mark(OURS, 17), "0", "")) == Mark(OURS, 17)
+    assert of_headers(retraction_headers(Mark(OURS, 17), 5)) == Mark(OURS, 17)
+    headers = dict(event_headers(Mark(OURS, 17), "0", "")) | {"ce_since": b"9" * 5000}
+    assert of_headers(headers) is None

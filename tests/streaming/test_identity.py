@@ -3,60 +3,21 @@
 import json
 import logging
 import re
-from dataclasses import replace
-from pathlib import Path
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from clicklake.config import Cluster, Config, DataLake, Stream
 from clicklake.errors import ConfigError, InputError
-from clicklake.streaming import commands
-from clicklake.streaming.outbox import State
+from clicklake.streaming.state import State
 from kafka_broker import why_not
-from stream_support import TestLake, random_events
+from stream_scene import Scene
 
 
 @pytest.fixture(autouse=True)
 def no_power_cut(monkeypatch):
     """A killed process loses nothing that it wrote, so its tests need not wait for the disk."""
     monkeypatch.setattr("os.fsync", lambda _: None)
-
-
-class Scene:
-    """A lake, and both commands on a stream whose address may change."""
-
-    def __init__(self, folder: Path, address: str):
-        self.folder = folder
-        self.lake = TestLake(folder / "lake")
-        self.days = 0
-        stream = Stream(
-            stream=address,
-            state=str(folder / "state"),
-            summaries=str(folder / "out"),
-            every=10,
-        )
-        lake = DataLake(output_data=str(self.lake.root))
-        self.config = Config(datalake=lake, stream=stream)
-
-    def at(self, address: str) -> None:
-        self.config = replace(self.config, stream=replace(self.config.stream, stream=address))
-
-    def in_region(self, region: str) -> None:
-        self.config = replace(self.config, cluster=Cluster(region=region))
-
-    def commit(self, events: int) -> None:
-        self.lake.commit(random_events(events, seed=self.days, after=24 * self.days))
-        self.days += 1
-
-    def publish(self, adopt: str = "") -> int:
-        return commands.publish(self.config, adopt).events
-
-    def summarize(self, adopt: str = "") -> tuple[int, int]:
-        done = commands.summarize(self.config, until_end=True, stopped=lambda: False, adopt=adopt)
-        assert (done.missing, done.waiting, done.quarantined) == (0, 0, 0)
-        return done.events, done.files
 
 
 def test_a_folder_that_was_moved_is_the_same_stream(tmp_path):

@@ -21,8 +21,8 @@ from clicklake.streaming.folder import FolderSink, FolderSource
 from clicklake.streaming.kafka import KafkaSink, KafkaSource
 from clicklake.streaming.marks import Mark
 from clicklake.streaming.messages import event_id
-from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
+from clicklake.streaming.state import State
 from clicklake.streaming.statistics import Progress, Statistics
 from clicklake.streaming.stream import Outgoing
 from clicklake.streaming.summarizer import summarize
@@ -354,7 +354,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from clicklake.streaming.kafka import KafkaSink
-from clicklake.streaming.outbox import State
+from clicklake.streaming.state import State
 from clicklake.streaming.publisher import publish
 from clicklake.lake import open_snapshot
 

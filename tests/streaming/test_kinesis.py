@@ -15,8 +15,8 @@ from clicklake.lake import open_snapshot
 from clicklake.streaming.database import connect
 from clicklake.streaming.kinesis import KinesisSink, KinesisSource
 from clicklake.streaming.kinesis_requests import rounds
-from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
+from clicklake.streaming.state import State
 from clicklake.streaming.statistics import Progress, Statistics
 from clicklake.streaming.stream import Outgoing
 from clicklake.streaming.summarizer import summarize

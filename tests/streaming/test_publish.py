@@ -19,8 +19,8 @@ from clicklake.schemas import CLICKSTREAM
 from clicklake.streaming.folder import FolderSink
 from clicklake.streaming.lock import held
 from clicklake.streaming.messages import event_id
-from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
+from clicklake.streaming.state import State
 from clicklake.streaming.stream import StreamBrokenError
 from stream_support import TestLake, event, key_of, random_events, read_folder, time_text
 
@@ -366,7 +366,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from clicklake.streaming.folder import FolderSink
-from clicklake.streaming.outbox import State
+from clicklake.streaming.state import State
 from clicklake.streaming.publisher import publish
 from clicklake.lake import open_snapshot
 

@@ -22,8 +22,8 @@ from clicklake.streaming import summarizer
 from clicklake.streaming.database import SqliteDatabase, connect
 from clicklake.streaming.folder import FolderSink, FolderSource
 from clicklake.streaming.messages import event_id
-from clicklake.streaming.outbox import State
 from clicklake.streaming.publisher import publish
+from clicklake.streaming.state import State
 from clicklake.streaming.statistics import Progress, Statistics
 from clicklake.streaming.summarizer import summarize
 from stream_support import TestLake, event, key_of, random_events, time_text

@@ -65,26 +65,34 @@ class Broker:
             except subprocess.TimeoutExpired:
                 self.kill()
 
-    def copy_topic(self, source, target):
-        """Copy a topic's messages as a mirror does: partitions, keys, headers, not the offsets."""
-        from confluent_kafka import Consumer, Producer, TopicPartition
-        from confluent_kafka.admin import NewTopic
+    def messages(self, topic):
+        """The committed messages of a topic, partition by partition."""
+        from confluent_kafka import Consumer, TopicPartition
 
-        settings = {"bootstrap.servers": self.address, "log_level": 0}
-        reading = {"group.id": "mirror", "isolation.level": "read_committed"}
-        consumer, producer = Consumer(settings | reading), Producer(settings)
-        admin = self.admin()
-        partitions = admin.list_topics(source).topics[source].partitions
-        admin.create_topics([NewTopic(target, len(partitions), 1)])[target].result()
-        for partition in partitions:
-            start = TopicPartition(source, partition, 0)
+        reading = {"group.id": "reader", "isolation.level": "read_committed"}
+        consumer = Consumer({"bootstrap.servers": self.address, "log_level": 0} | reading)
+        found = []
+        for partition in consumer.list_topics(topic).topics[topic].partitions:
+            start = TopicPartition(topic, partition, 0)
             consumer.assign([start])
             high = consumer.get_watermark_offsets(start)[1]
             while consumer.position([start])[0].offset < high:
-                for m in consumer.consume(100, 0.1):
-                    producer.produce(target, m.value(), m.key(), partition, headers=m.headers())
-        producer.flush()
+                found += consumer.consume(10_000, 0.1)
         consumer.close()
+        return found
+
+    def copy_topic(self, source, target):
+        """Copy a topic's messages as a mirror does: partitions, keys, headers, not the offsets."""
+        from confluent_kafka import Producer
+        from confluent_kafka.admin import NewTopic
+
+        admin = self.admin()
+        partitions = admin.list_topics(source).topics[source].partitions
+        admin.create_topics([NewTopic(target, len(partitions), 1)])[target].result()
+        producer = Producer({"bootstrap.servers": self.address, "log_level": 0})
+        for m in self.messages(source):
+            producer.produce(target, m.value(), m.key(), m.partition(), headers=m.headers())
+        producer.flush()
 
     def delete_topic(self, name):
         admin = self.admin()

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from clicklake.config import Config
-from clicklake.errors import ConfigError, InputError
+from clicklake.errors import AccessError, ConfigError, InputError
 from clicklake.forget import rewriting
 from clicklake.forget.find import find, kind_of
 from clicklake.lake import Change, privacy
@@ -26,6 +27,8 @@ from clicklake.progress import Reporter
 from clicklake.run.execution import new_run_id
 from clicklake.run.opening import held, refuse_if_none
 from clicklake.run.publication import publish_newest
+from clicklake.storage import Storage
+from clicklake.streaming import forgetting
 
 NOBODY = (
     "Nobody was found: no row of the lake is about them. Later runs will leave them out. If the "
@@ -80,6 +83,8 @@ def run(
             rows = rewriting.stage(draft, forgotten, run_id)
         metrics = _metrics(draft, rows, run_id, now)
         agreed = confirm(Removal(person, shared, rows))
+        if agreed:
+            forgetting.note(config, person.visitors)
         if agreed and (rows or forgotten != known):
             rewriting.mask_reports(storage, person)
             metrics = _committed(draft, forgotten, metrics, reporter, began)
@@ -87,8 +92,20 @@ def run(
             lake.discard(run_id)
             metrics = replace(metrics, status=NOTHING_NEW, run_id=lake.manifest.run_id)
         if agreed:  # also if nothing was done: a run that was killed may have left databases behind
-            return publish_newest(config, storage, metrics, reporter, began)
+            metrics = publish_newest(config, storage, metrics, reporter, began)
+            for left in _beside(config, storage, person, forgotten):
+                reporter.warn(left)
         return replace(metrics, seconds=round(time.monotonic() - began, 3))
+
+
+def _beside(config: Config, storage: Storage, person: Person, forgotten: Forgotten) -> list[str]:
+    """Take a person out of what lies beside the lake; what is left to do, in words."""
+    left = forgetting.take_back(config, person.visitors, partial(forgotten.in_raw, "clickstream"))
+    try:
+        storage.delete_old_versions()
+    except AccessError as error:
+        left.append(f"Old versions of the lake's objects, if its bucket keeps such, stay: {error}")
+    return left
 
 
 def undo(config: Config, name: str, kind: str | None, reporter: Reporter) -> RunMetrics:

@@ -79,6 +79,9 @@ class Storage(Protocol):
     def delete_tree(self, prefix: str) -> None:
         """Delete everything below a folder."""
 
+    def delete_old_versions(self) -> int:
+        """Delete all but the present versions of the files below the root; how many there were."""
+
     def sync(self, paths: Iterable[str]) -> None:
         """Bring files to the disk."""
 

@@ -174,6 +174,10 @@ class LocalStorage:
                 return
             folder = folder.parent
 
+    def delete_old_versions(self) -> int:
+        """A folder keeps none."""
+        return 0
+
     def sync(self, paths: Iterable[str]) -> None:
         def sync(path: str) -> None:
             with explained(self.uri(path)):

@@ -16,6 +16,8 @@ from clicklake.storage.errors import AbsentError, PreconditionError, explain_s3,
 from clicklake.storage.interface import CHUNK, THREADS, FileInfo, T
 from clicklake.storage.retries import retried
 
+_Keys = list[dict[str, str]]  # as DeleteObjects names objects
+
 
 class S3Storage:
     """A prefix of a bucket. The endpoint comes from AWS_ENDPOINT_URL(_S3), if it is set."""
@@ -183,7 +185,9 @@ class S3Storage:
         self._call(target, copy)
 
     def delete(self, paths: Iterable[str]) -> None:
-        keys = [{"Key": self._key(path)} for path in paths]
+        self._delete([{"Key": self._key(path)} for path in paths])
+
+    def _delete(self, keys: _Keys) -> None:
         for at in range(0, len(keys), 1000):
             batch = {"Objects": keys[at : at + 1000], "Quiet": True}
             answer = self._call(
@@ -196,6 +200,26 @@ class S3Storage:
 
     def delete_tree(self, prefix: str) -> None:
         self.delete([info.path for info in self.list(prefix)])
+
+    def delete_old_versions(self) -> int:
+        """Those of a bucket with versioning, and the markers of what was deleted."""
+        below = f"{self.prefix}/" if self.prefix else ""
+        pages = self.client.get_paginator("list_object_versions")
+        old: dict[str, _Keys] = {"Versions": [], "DeleteMarkers": []}
+
+        def fetch() -> None:
+            for page in pages.paginate(Bucket=self.bucket, Prefix=below):
+                for kind, found in old.items():
+                    found += [
+                        {"Key": item["Key"], "VersionId": item["VersionId"]}
+                        for item in page.get(kind, [])
+                        if kind == "DeleteMarkers" or not item["IsLatest"]
+                    ]
+
+        self._call(self.prefix, fetch)
+        for found in old.values():  # markers last: without one, what is left would be back
+            self._delete(found)
+        return len(old["Versions"])
 
     def sync(self, paths: Iterable[str]) -> None:
         """S3 answers only when an object is safe."""

@@ -17,7 +17,7 @@ from clicklake.streaming.lock import held
 from clicklake.streaming.opening import open_sink, open_source
 from clicklake.streaming.publisher import Publication
 from clicklake.streaming.publisher import publish as _publish
-from clicklake.streaming.statistics import Progress, Statistics
+from clicklake.streaming.statistics import Progress, Statistics, database_url
 from clicklake.streaming.stream import parse_address
 from clicklake.streaming.summarizer import Summary
 from clicklake.streaming.summarizer import summarize as _summarize
@@ -93,12 +93,6 @@ def serve_page(config: Config, port: int) -> None:
     with server(lambda: _page_data(config), port) as page:
         log.info("http://%s:%d/  (stop with Ctrl-C)", *page.server_address)
         page.serve_forever()
-
-
-def database_url(config: Config) -> str:
-    """The statistics' database: as configured, or an SQLite file beside the batch files."""
-    file = Path(config.stream.summaries).resolve() / "statistics.sqlite"
-    return config.stream.database or f"sqlite:///{file}"
 
 
 def _page_data(config: Config) -> dict[str, Any]:

@@ -103,6 +103,12 @@ def connect(url: str, *, read_only: bool = False) -> Database:
     return SqliteDatabase(file, read_only) if kind == "sqlite" else DuckDatabase(file, read_only)
 
 
+def is_there(url: str) -> bool:
+    """Whether there may be a database: of a file, whether it is there."""
+    kind, _, rest = url.partition("://")
+    return kind.startswith("postgres") or Path(rest[1:]).expanduser().exists()
+
+
 class SqliteDatabase:
     def __init__(self, file: Path, read_only: bool) -> None:
         self._failing = partial(_failing, f"SQLite file {file}", sqlite3.Error)

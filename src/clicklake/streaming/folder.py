@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from clicklake.errors import InputError
 from clicklake.storage.durable import write_durably
 from clicklake.streaming.marks import Mark
+from clicklake.streaming.messages import digest_of
 from clicklake.streaming.stream import Incoming, Outgoing, Position, is_own, marked, position_of
 
 _SEGMENT = re.compile(r"\d{15}\.jsonl")
@@ -40,6 +42,14 @@ class FolderSink:
         name = f"{events[0].sequence:015d}.jsonl"
         lines = [marked(event, self.mark) + b"\n" for event in events]
         write_durably(self.folder / name, b"".join(lines))
+
+    def redact(self, digests: Collection[str]) -> None:
+        """Leave in the place of each event its number alone, so that all others keep theirs."""
+        for file in _files(self.folder):
+            lines = file.read_bytes().split(b"\n")
+            redacted = [_redacted(line, digests) for line in lines]
+            if redacted != lines:
+                write_durably(file, b"\n".join(redacted))
 
     def close(self) -> None:
         pass
@@ -125,6 +135,18 @@ class FolderSource:
             return False
         with file.open("rb") as lines:
             return is_own(lines.readline(), self.mark, int(file.stem))
+
+
+def _redacted(line: bytes, digests: Collection[str]) -> bytes:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+    visitor = message.get("anonymous_user_id") if isinstance(message, dict) else None
+    if not isinstance(visitor, str) or digest_of(visitor) not in digests:
+        return line
+    kept = ("publisher", "publisher_since", "sequence")
+    return json.dumps({k: message[k] for k in kept if k in message} | {"retracts": None}).encode()
 
 
 def _files(folder: Path) -> list[Path]:

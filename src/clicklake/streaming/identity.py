@@ -7,7 +7,7 @@ from pathlib import Path
 from clicklake.config import Config
 from clicklake.errors import InputError
 from clicklake.streaming.marks import Mark
-from clicklake.streaming.outbox import State
+from clicklake.streaming.state import State
 from clicklake.streaming.stream import Address, parse_address
 
 
@@ -24,7 +24,7 @@ def identity(address: Address, config: Config) -> str:
         create_topic(settings, address.name)
         return identity_of(settings, address.name)
     if address.kind == "kinesis":
-        from clicklake.streaming.kinesis import arn_of, client
+        from clicklake.streaming.kinesis_client import arn_of, client
 
         return arn_of(client(config), address.name)
     mark = State(_own_folder(address)).mark()
@@ -68,6 +68,13 @@ def _state_of(address: Address, name: str, config: Config) -> State:
             if state.stream().get(key) == value:
                 return state
     return State(Path(config.stream.state) / address.slug)
+
+
+def states(config: Config) -> list[State]:
+    """The publisher's state of every stream that was published to from here."""
+    address = parse_address(config.stream.stream)
+    own = State(_own_folder(address)) if address.kind == "folder" else None
+    return [*([own] if own and own.folder.is_dir() else []), *_states(config)]
 
 
 def _adopted(config: Config, address: str) -> State:

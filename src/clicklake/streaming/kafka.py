@@ -22,6 +22,7 @@ from confluent_kafka import (
 from clicklake.streaming.kafka_client import (
     POLL_SECONDS,
     TIMEOUT,
+    body_of,
     bounds_of,
     client_settings,
     commit_transaction,
@@ -33,7 +34,13 @@ from clicklake.streaming.kafka_client import (
     translated,
     unreachable,
 )
-from clicklake.streaming.marks import Header, Mark, event_headers, headers, of_headers
+from clicklake.streaming.marks import (
+    Header,
+    Mark,
+    event_headers,
+    of_headers,
+    retraction_headers,
+)
 from clicklake.streaming.messages import MAX_SEQUENCE
 from clicklake.streaming.stream import Incoming, Outgoing, Position
 
@@ -79,16 +86,16 @@ class KafkaSink:
         assert self._producer is not None, "position() comes first"
         producer = self._producer
         mark = self.mark or Mark("", MAX_SEQUENCE)
-        every = headers(mark)
         try:
             producer.begin_transaction()
             for event in events:
-                marked = event.sequence >= mark.since
-                own = [*every, *event_headers(event.event_id, event.time)] if marked else []
-                self._produce(producer, event, own)
+                self._produce(producer, event, _headers(event, mark))
             commit_transaction(producer)
         except KafkaException as error:
             raise translated(error, self._topic) from None
+
+    def redact(self, digests: Collection[str]) -> None:
+        """Nothing: a record stays on Kafka until its retention has passed."""
 
     def close(self) -> None:
         self._producer = None
@@ -96,7 +103,8 @@ class KafkaSink:
     def _produce(self, producer: Producer, event: Outgoing, headers: list[Header]) -> None:
         while True:
             try:
-                producer.produce(self._topic, event.body, event.key.encode(), headers=headers)
+                body = None if event.is_retraction else event.body
+                producer.produce(self._topic, body, event.key.encode(), headers=headers)
             except BufferError:
                 producer.poll(0.1)
             except KafkaException as error:
@@ -105,6 +113,14 @@ class KafkaSink:
                 raise
             else:
                 return
+
+
+def _headers(event: Outgoing, mark: Mark) -> list[Header]:
+    if event.sequence < mark.since:
+        return []
+    if event.is_retraction:
+        return retraction_headers(mark, event.sequence)
+    return event_headers(mark, event.event_id, event.time)
 
 
 class KafkaSource:
@@ -147,7 +163,7 @@ class KafkaSource:
                 self._behind.add(partition)
                 offset = str(message.offset())
                 mark = of_headers(message.headers())
-                incoming.append(Incoming(str(partition), offset, message.value() or b"", mark))
+                incoming.append(Incoming(str(partition), offset, body_of(message), mark))
             elif failure.code() == KafkaError._PARTITION_EOF:
                 self._behind.discard(partition)
             elif not failure.retriable():

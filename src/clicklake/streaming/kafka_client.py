@@ -11,6 +11,7 @@ from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
+    Message,
     Producer,
     TopicCollection,
     TopicPartition,
@@ -19,7 +20,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from clicklake.errors import AccessError, ConfigError, InputError
-from clicklake.streaming.marks import Mark, of_headers
+from clicklake.streaming.marks import Mark, of_headers, sequence_of
+from clicklake.streaming.messages import retracts
 from clicklake.streaming.stream import (
     Outgoing,
     Position,
@@ -168,13 +170,22 @@ def _highest(consumer: Consumer, start: TopicPartition, own: Mark | None, most: 
         failure = message.error()
         if failure is None:
             header = of_headers(message.headers())
-            found = position_of(message.value(), own, header)
+            found = position_of(body_of(message), own, header)
             if header or own or found.sequence <= most:
                 highest = max(highest, found)
             deadline = time.monotonic() + TIMEOUT
         elif failure.code() == KafkaError._PARTITION_EOF:
             return highest
     raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+
+def body_of(message: Message) -> bytes:
+    """What a message says; for a tombstone, the retraction that it stands for."""
+    body, key = message.value(), message.key()
+    if body is None and key:
+        visitor = (key if isinstance(key, bytes) else key.encode()).decode(errors="replace")
+        return b'{"sequence":%d,%b' % (sequence_of(message.headers()), retracts(visitor)[1:])
+    return body if isinstance(body, bytes) else (body or "").encode()
 
 
 def commit_transaction(producer: Producer) -> None:

@@ -11,16 +11,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
-
-from clicklake.config import Config
-from clicklake.errors import AccessError, ConfigError, InputError
 from clicklake.storage.durable import write_durably
+from clicklake.streaming.kinesis_client import ExpiredError, told
 from clicklake.streaming.kinesis_requests import requests, rounds
 from clicklake.streaming.marks import Mark
 from clicklake.streaming.messages import id_of
@@ -34,9 +30,6 @@ from clicklake.streaming.stream import (
     taken,
 )
 
-T = TypeVar("T")
-
-
 _KEY_LENGTH = 256
 
 
@@ -44,29 +37,6 @@ _ATTEMPTS = 8
 
 
 _WAIT_SECONDS = 0.5
-
-
-def client(config: Config) -> Any:
-    """A Kinesis client in the region of dl.cfg, or that of the standard AWS chain."""
-    import boto3
-    import botocore.config
-
-    try:
-        return boto3.client(
-            "kinesis",
-            region_name=config.cluster.region or None,
-            config=botocore.config.Config(retries={"mode": "standard", "total_max_attempts": 8}),
-        )
-    except NoRegionError:
-        raise ConfigError(
-            "Kinesis needs a region: set [CLUSTER] REGION in dl.cfg or AWS_DEFAULT_REGION."
-        ) from None
-
-
-def arn_of(client: Any, stream: str) -> str:
-    with _told(stream):
-        answer = client.describe_stream_summary(StreamName=stream)
-    return str(answer["StreamDescriptionSummary"]["StreamARN"])
 
 
 class KinesisSink:
@@ -106,6 +76,9 @@ class KinesisSink:
                 self._put(request)
         self._save(events[-1].sequence)
 
+    def redact(self, digests: Collection[str]) -> None:
+        """Nothing: a record stays on Kinesis until its retention has passed."""
+
     def close(self) -> None:
         pass
 
@@ -119,10 +92,10 @@ class KinesisSink:
         """Send records until each is on the stream; Kinesis may refuse some of a request."""
         for attempt in range(_ATTEMPTS):
             records = [
-                {"Data": marked(event, self.mark), "PartitionKey": event.key[:_KEY_LENGTH]}
+                {"Data": marked(event, self.mark), "PartitionKey": _partition_key(event)}
                 for event in events
             ]
-            with _told(self._stream, broken=True):
+            with told(self._stream, broken=True):
                 answer = self._client.put_records(StreamName=self._stream, Records=records)
             refused = []
             for event, result in zip(events, answer["Records"], strict=True):
@@ -155,6 +128,11 @@ class KinesisSink:
     def _save(self, sequence: int) -> None:
         saved = {"sequence": sequence, "shards": self._shards}
         write_durably(self._checkpoint, json.dumps(saved).encode())
+
+
+def _partition_key(event: Outgoing) -> str:
+    """The visitor; of a retraction not even that, as its order is told by its number."""
+    return str(event.sequence) if event.is_retraction else event.key[:_KEY_LENGTH]
 
 
 class KinesisSource:
@@ -228,7 +206,7 @@ class _ShardReader:
         (self._behind.add if is_behind else self._behind.discard)(shard)
 
     def _add_shards(self) -> None:
-        with _told(self._stream):
+        with told(self._stream):
             pages = self._client.get_paginator("list_shards").paginate(StreamName=self._stream)
             shards = [shard["ShardId"] for page in pages for shard in page["Shards"]]
         for shard in shards:
@@ -243,7 +221,7 @@ class _ShardReader:
                 "ShardIteratorType": "AFTER_SEQUENCE_NUMBER",
                 "StartingSequenceNumber": self._positions[shard],
             }
-        with _told(self._stream):
+        with told(self._stream):
             answer = self._client.get_shard_iterator(
                 StreamName=self._stream, ShardId=shard, **where
             )
@@ -251,45 +229,9 @@ class _ShardReader:
 
     def _records(self, shard: str) -> Any:
         try:
-            with _told(self._stream):
+            with told(self._stream):
                 return self._client.get_records(ShardIterator=self._iterators[shard])
-        except _ExpiredError:
+        except ExpiredError:
             self._iterators[shard] = self._iterator(shard)
-            with _told(self._stream):
+            with told(self._stream):
                 return self._client.get_records(ShardIterator=self._iterators[shard])
-
-
-class _ExpiredError(Exception):
-    """A shard iterator is good for five minutes."""
-
-
-@contextmanager
-def _told(stream: str, broken: bool = False) -> Iterator[None]:
-    """Turn the SDK's errors into ours; `broken`: those that may pass are StreamBrokenError."""
-    try:
-        yield
-    except NoCredentialsError:
-        raise AccessError("Kinesis: no AWS credentials were found.") from None
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code == "ResourceNotFoundException":
-            raise InputError(f"There is no Kinesis stream {stream}. Create it first.") from None
-        if code == "ExpiredIteratorException":
-            raise _ExpiredError from None
-        if broken and code in _PASSING:
-            raise StreamBrokenError(f"Kinesis: {code}") from None
-        raise AccessError(f"Kinesis stream {stream}: {code}.") from None
-    except BotoCoreError as error:
-        name = type(error).__name__
-        if broken:
-            raise StreamBrokenError(f"Kinesis: {name}") from None
-        raise AccessError(f"Kinesis stream {stream} does not answer ({name}).") from None
-
-
-_PASSING = {
-    "InternalFailure",
-    "KMSThrottlingException",
-    "LimitExceededException",
-    "ProvisionedThroughputExceededException",
-    "ServiceUnavailable",
-}

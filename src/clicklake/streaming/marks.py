@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-_TYPE = b"clicklake.clickstream.v1"
 Header = tuple[str, str | bytes | None]  # as the Kafka client has it
+Headers = Iterable[Header] | Mapping[str, str | bytes | None] | None
 
 
 class Mark(NamedTuple):
@@ -37,26 +37,39 @@ def foreign(own: Mark | None, found: Mark | None, sequence: int, is_possible: bo
     return "" if is_possible else "impossible_sequence"
 
 
-def headers(mark: Mark) -> list[Header]:
-    """The headers of every message with that mark; those of one event are `event_headers`."""
-    return [
-        ("content-type", b"application/json"),
-        ("ce_specversion", b"1.0"),
-        ("ce_type", _TYPE),
-        ("ce_source", f"urn:clicklake:publisher:{mark.publisher}".encode()),
-        ("ce_since", b"%d" % mark.since),
-    ]
-
-
-def event_headers(event_id: str, time: str) -> list[Header]:
-    """The headers of one event. The record's own timestamp is the time of its publication.
+def event_headers(mark: Mark, event_id: str, time: str) -> list[Header]:
+    """The headers of an event. The record's own timestamp is the time of its publication.
 
     A broker deletes by that timestamp: events of long ago would be gone within minutes.
     """
-    return [("ce_id", event_id.encode()), ("ce_time", time.encode())]
+    own = [("ce_id", event_id.encode()), ("ce_time", time.encode())]
+    return [("content-type", b"application/json"), *_every(mark, "clickstream"), *own]
 
 
-def of_headers(found: Iterable[Header] | Mapping[str, str | bytes | None] | None) -> Mark | None:
+def retraction_headers(mark: Mark, sequence: int) -> list[Header]:
+    """The headers of a tombstone, which has nothing else that could tell its number."""
+    number = str(sequence).encode()
+    return [*_every(mark, "retraction"), ("ce_id", number), ("ce_sequence", number)]
+
+
+@lru_cache(maxsize=10)
+def _every(mark: Mark, kind: str) -> tuple[Header, ...]:
+    return (
+        ("ce_specversion", b"1.0"),
+        ("ce_type", f"clicklake.{kind}.v1".encode()),
+        ("ce_source", f"urn:clicklake:publisher:{mark.publisher}".encode()),
+        ("ce_since", b"%d" % mark.since),
+    )
+
+
+def sequence_of(found: Headers) -> int:
+    """The number of a tombstone; 0 if it has none."""
+    number = dict(found or ()).get("ce_sequence")
+    is_number = isinstance(number, bytes) and re.fullmatch(rb"\d{1,16}", number)
+    return int(number) if number and is_number else 0
+
+
+def of_headers(found: Headers) -> Mark | None:
     """The mark in a message's headers; None if there is none."""
     if not found:
         return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Collection
 from datetime import datetime
 from itertools import product
 from typing import Any, NamedTuple
@@ -38,6 +40,38 @@ class Event(NamedTuple):
     mark: Mark | None = None  # where the message itself carries it
 
 
+class Retraction(NamedTuple):
+    """All events of a visitor are taken back.
+
+    `sequence`: 0 where it is not the publisher's and has no turn. `digest`: that of the visitor;
+    "" where an event with that number stood until its visitor was forgotten.
+    """
+
+    sequence: int
+    digest: str
+    mark: Mark | None = None
+
+
+def digest_of(visitor: str) -> str:
+    """What a retraction names a visitor by: it is to be known by who holds the id, told to nobody.
+
+    >>> digest_of("v1")
+    '3bfc269594ef649228e9a74bab00f042'
+    """
+    return hashlib.sha256(visitor.encode(errors="surrogatepass")).hexdigest()[:_ID_DIGITS]
+
+
+def retracts(visitor: str) -> bytes:
+    """The message that takes a visitor's events back, as long as it has no number."""
+    return b'{"retracts":"%b"}' % digest_of(visitor).encode()
+
+
+def names(raw: str, digests: Collection[str]) -> bool:
+    """Whether a message that could not be understood names one of these visitors."""
+    words = {*re.findall(r'"((?:[^"\\]|\\.)*)"', raw), *re.split(r'[\s",:;{}\[\]]+', raw)}
+    return any(digest_of(word) in digests for word in words)
+
+
 def event_id(key: tuple[str | None, ...]) -> str:
     """The id of the event whose six key columns are `key`, `time` written as TIME_FORMAT.
 
@@ -60,7 +94,7 @@ def event_id_sql(time: str) -> str:
     return f"left(sha256({netstrings}), {_ID_DIGITS})"
 
 
-def parse(body: bytes) -> Event:
+def parse(body: bytes) -> Event | Retraction:
     """Read a message. Raises BadMessageError with the reason if it is not one of the publisher's.
 
     The id is computed again: what passes here was made from the event that it claims to be.
@@ -75,6 +109,8 @@ def parse(body: bytes) -> Event:
         raise BadMessageError("not_an_object")
     values: tuple[Any, ...] = tuple(map(message.get, _KINDS))
     kinds = tuple(map(type, values))
+    if "retracts" in message:
+        return _retraction(message)
     if kinds not in _WELL_TYPED:
         raise BadMessageError(f"invalid_{_ill_typed(kinds)}")
     sequence, time, visitor, session, path, source, is_bot, *_ = values
@@ -89,13 +125,25 @@ def parse(body: bytes) -> Event:
         raise BadMessageError("lone_surrogate") from None
     if computed != message["event_id"]:
         raise BadMessageError("wrong_event_id")
-    mark = of_body(message.get("publisher"), message.get("publisher_since"))
-    return Event(sequence, time, visitor, session, path, source, is_bot, mark)
+    return Event(sequence, time, visitor, session, path, source, is_bot, _mark_in(message))
 
 
 def id_of(body: bytes) -> str:
-    """The event id of a message that `parse` has read."""
-    return str(json.loads(body)["event_id"])
+    """The event id of a message that `parse` has read; "" of a retraction."""
+    return str(json.loads(body).get("event_id", ""))
+
+
+def _retraction(message: dict[str, Any]) -> Retraction:
+    sequence, digest = message.get("sequence", 0), message["retracts"] or ""
+    if type(sequence) is not int or not 0 <= sequence <= MAX_SEQUENCE:
+        raise BadMessageError("invalid_sequence")
+    if not isinstance(digest, str):
+        raise BadMessageError("invalid_retracts")
+    return Retraction(sequence, digest, _mark_in(message))
+
+
+def _mark_in(message: dict[str, Any]) -> Mark | None:
+    return of_body(message.get("publisher"), message.get("publisher_since"))
 
 
 _decode = json.JSONDecoder().decode

@@ -15,7 +15,8 @@ def open_sink(address: Address, state: Path, config: Config) -> Sink:
 
         return KafkaSink(address.servers, address.name, config.stream.kafka_properties)
     if address.kind == "kinesis":
-        from clicklake.streaming.kinesis import KinesisSink, client
+        from clicklake.streaming.kinesis import KinesisSink
+        from clicklake.streaming.kinesis_client import client
 
         return KinesisSink(client(config), address.name, state / "kinesis.json")
     from clicklake.streaming.folder import FolderSink
@@ -30,7 +31,8 @@ def open_source(address: Address, config: Config) -> Source:
 
         return KafkaSource(address.servers, address.name, config.stream.kafka_properties)
     if address.kind == "kinesis":
-        from clicklake.streaming.kinesis import KinesisSource, client
+        from clicklake.streaming.kinesis import KinesisSource
+        from clicklake.streaming.kinesis_client import client
 
         return KinesisSource(client(config), address.name)
     from clicklake.streaming.folder import FolderSource

@@ -1,43 +1,26 @@
-"""Which events of the lake are new to a stream, and a frozen copy of them until they are on it.
-
-A publication has three steps, each safe to repeat:
-1. `prepare` finds the new events and writes them, in order, to `outbox.parquet`. From its rename
-   on, the publication is decided: later runs of the lake do not change it.
-2. The publisher sends the outbox; the stream itself says how far it got.
-3. `finish` files the ids of the events under `published/<month>/` and replaces `state.json`.
-"""
+"""The events of one publication, frozen: what is sent does not change, whatever the lake does."""
 
 from __future__ import annotations
 
 import json
-import re
-import secrets
-import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clicklake.lake import Snapshot
-from clicklake.schemas import CLICKSTREAM
-from clicklake.storage import arrow_filesystem
-from clicklake.storage.durable import replace_durably, write_durably
-from clicklake.streaming.marks import Mark
-from clicklake.streaming.messages import TIME_FORMAT, event_id_sql
+from clicklake.streaming.messages import digest_of, retracts
 from clicklake.streaming.stream import Outgoing
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    pass
 
-_ROW_GROUP = 10_000
-_HEADER = b"clicklake.publication"
-_ID = pa.schema([pa.field("id", pa.binary(), nullable=False)])
-# Equal times of a visitor are ordered as the lake's sessions order them.
-_ORDER = "time, anonymous_user_id, url, browser, os, screen_resolution"
+HEADER = b"clicklake.publication"
+ID = pa.schema([pa.field("id", pa.binary(), nullable=False)])
+_NO_MONTH = ""  # of a retraction
 
 
 @dataclass(frozen=True)
@@ -52,117 +35,13 @@ class Published:
     last_id: str = ""  # of event `sequence`; "" where an older release published it
 
 
-class State:
-    """The publisher's own folder for one stream."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.outbox = folder / "outbox.parquet"
-        self._state = folder / "state.json"
-        self._mark = folder / "publisher.json"
-        self._stream = folder / "stream.json"
-
-    def published(self) -> Published:
-        if not self._state.exists():
-            return Published()
-        return Published(**json.loads(self._state.read_text()))
-
-    def stream(self) -> dict[str, str]:
-        """`identity` and `address` of the stream that this is the state of; {} if not known."""
-        return json.loads(self._stream.read_text()) if self._stream.exists() else {}
-
-    def note_stream(self, identity: str, address: str) -> None:
-        now = {"identity": identity, "address": address}
-        if self.stream() != now:
-            write_durably(self._stream, json.dumps(now).encode())
-
-    def mark(self) -> Mark | None:
-        """The mark of this publisher's messages; None before `begin`."""
-        return Mark(**json.loads(self._mark.read_text())) if self._mark.exists() else None
-
-    def begin(self) -> Mark:
-        """Choose the publisher's mark, once; what an older release decided to send has none."""
-        before = self.pending()
-        sent = before.after if before else self.published()
-        mark = Mark(secrets.token_hex(16), sent.sequence + 1)
-        write_durably(self._mark, json.dumps(mark._asdict()).encode())
-        return mark
-
-    def pending(self) -> Outbox | None:
-        """The publication under way, if there is one."""
-        return Outbox(self.outbox) if self.outbox.exists() else None
-
-    def prepare(self, snapshot: Snapshot) -> Outbox | None:
-        """Decide the next publication. None if the snapshot has no event that is new."""
-        before = self.published()
-        files = [file.path for file in snapshot.live(CLICKSTREAM.name)]
-        new = sorted(set(files) - set(before.files))
-        events = self._write_new(snapshot, new, before, files) if new else 0
-        if events:
-            return Outbox(self.outbox)
-        self._write(_after(before, snapshot, files, 0, step=0))
-        return None
-
-    def finish(self, outbox: Outbox) -> None:
-        """File the outbox's ids and make its publication the last one."""
-        for month, ids in outbox.ids():
-            folder = self._ids_folder(month)
-            folder.mkdir(parents=True, exist_ok=True)
-            part = folder / f".{outbox.after.publication:09d}.tmp"
-            pq.write_table(ids, part)
-            replace_durably(part, folder / f"{outbox.after.publication:09d}.parquet")
-        self._write(replace(outbox.after, last_id=outbox.event_id(outbox.after.sequence)))
-        self.outbox.unlink()
-
-    def _write(self, published: Published) -> None:
-        write_durably(self._state, json.dumps(vars(published)).encode())
-
-    def _ids_folder(self, month: str) -> Path:
-        return self.folder / "published" / month
-
-    def _write_new(
-        self, snapshot: Snapshot, new: list[str], before: Published, files: list[str]
-    ) -> int:
-        """Write the outbox of the events of the files `new` that are not on the stream."""
-        part = self.outbox.with_suffix(".tmp")
-        spill = self.folder / "spill"
-        with _duckdb(spill) as connection:
-            connection.register("events", _events(snapshot, new))
-            connection.register("published", self._published_ids(new))
-            batches = connection.sql(_NEW_EVENTS).to_arrow_reader(_ROW_GROUP)
-            with pq.ParquetWriter(part, batches.schema, compression="zstd") as writer:
-                count = 0
-                for batch in batches:
-                    writer.write_batch(batch, row_group_size=_ROW_GROUP)
-                    count += batch.num_rows
-                after = _after(before, snapshot, files, count, step=1)
-                writer.add_key_value_metadata({_HEADER: json.dumps(vars(after))})
-        shutil.rmtree(spill, ignore_errors=True)
-        if count:
-            replace_durably(part, self.outbox)
-        else:
-            part.unlink()
-        return count
-
-    def _published_ids(self, new: list[str]) -> Any:
-        """The ids on the stream in the months of the files `new`, for a month may be rewritten."""
-        import pyarrow.dataset as ds
-
-        parts = [
-            str(part)
-            for month in sorted({_month(path) for path in new})
-            for part in sorted(self._ids_folder(month).glob("*.parquet"))
-        ]
-        return ds.dataset(parts, schema=_ID, format="parquet") if parts else _ID.empty_table()
-
-
 class Outbox:
     """The events of one publication in their order, numbered from `first` on."""
 
     def __init__(self, path: Path) -> None:
         self._file = pq.ParquetFile(path)
         self.events: int = self._file.metadata.num_rows
-        self.after = Published(**json.loads(self._file.metadata.metadata[_HEADER]))
+        self.after = Published(**json.loads(self._file.metadata.metadata[HEADER]))
         self.first = self.after.sequence - self.events + 1
 
     def chunks(self, position: int, size: int) -> Iterator[list[Outgoing]]:
@@ -189,7 +68,13 @@ class Outbox:
         table = self._file.read(columns=["month", "id"])
         for month in pc.unique(table["month"]).to_pylist():
             rows = table.filter(pc.equal(table["month"], month))
-            yield month, rows.select(["id"]).cast(_ID)
+            if month != _NO_MONTH:
+                yield month, rows.select(["id"]).cast(ID)
+
+    def retracted(self) -> set[str]:
+        """The digests of the visitors whose events this publication takes back."""
+        rows = self._file.read(columns=["month", "visitor"]).to_pylist()
+        return {digest_of(row["visitor"]) for row in rows if row["month"] == _NO_MONTH}
 
     def _events(self, position: int) -> Iterator[Outgoing]:
         number = self.first
@@ -199,68 +84,23 @@ class Outbox:
                 rows_ = self._file.read_row_group(group).to_pydict()
                 # An outbox of an older release has no times.
                 times = rows_.get("event_time") or repeat("", rows)
-                columns = (rows_["visitor"], rows_["message"], rows_["id"], times)
+                columns = (*(rows_[name] for name in ("visitor", "message", "id", "month")), times)
                 pairs = zip(*columns, strict=True)
-                for n, (visitor, message, id_, time) in enumerate(pairs, number):
+                for n, (visitor, message, id_, month, time) in enumerate(pairs, number):
                     if n > position:
                         body = b'{"sequence":%d,%b' % (n, message[1:])
-                        yield Outgoing(n, visitor, body, id_.hex(), time)
+                        yield Outgoing(n, visitor, body, id_.hex(), time, month == _NO_MONTH)
             number += rows
 
 
-_TIME = f"strftime(make_timestamp(epoch_us(time)), '{TIME_FORMAT}')"
-_MESSAGE = ", ".join(
-    f"'{name}': {_TIME if name == CLICKSTREAM.time else chr(34) + name + chr(34)}"
-    for name in CLICKSTREAM.columns
-)
-_NEW_EVENTS = f"""
-    WITH named AS (SELECT *, {event_id_sql(_TIME)} AS event_id FROM events)
-    SELECT unhex(event_id) AS id,
-           strftime(make_timestamp(epoch_us(time)), '%Y-%m') AS month,
-           anonymous_user_id AS visitor,
-           {_TIME} AS event_time,
-           encode(to_json({{'event_id': event_id, {_MESSAGE}}})::VARCHAR) AS message
-    FROM named ANTI JOIN published ON unhex(named.event_id) = published.id
-    ORDER BY {", ".join(f"{column} NULLS FIRST" for column in _ORDER.split(", "))}
-"""  # noqa: S608 - names from schemas.py only
-
-
-def _after(
-    before: Published, snapshot: Snapshot, files: Sequence[str], events: int, step: int
-) -> Published:
-    return Published(
-        before.publication + step,
-        before.sequence + events,
-        snapshot.run_id,
-        snapshot.seq,
-        list(files),
+def retractions(visitors: list[str]) -> pa.Table:
+    """An outbox of retractions, as one of events has it."""
+    return pa.table(
+        {
+            "id": pa.array([b""] * len(visitors), pa.binary()),
+            "month": [_NO_MONTH] * len(visitors),
+            "visitor": visitors,
+            "event_time": [""] * len(visitors),
+            "message": pa.array([retracts(visitor) for visitor in visitors], pa.binary()),
+        }
     )
-
-
-def _events(snapshot: Snapshot, files: list[str]) -> Any:
-    import pyarrow.dataset as ds
-
-    events = ds.dataset(
-        files,
-        schema=CLICKSTREAM.schema,
-        format="parquet",
-        filesystem=arrow_filesystem(snapshot.storage),
-    )
-    # Arrow's own way is to read far ahead of what is asked for.
-    return events.scanner(batch_size=_ROW_GROUP, batch_readahead=2, fragment_readahead=1)
-
-
-def _duckdb(spill: Path) -> DuckDBPyConnection:
-    """An in-memory DuckDB that sorts what does not fit into 500 MB on disk."""
-    import duckdb
-
-    config: dict[str, Any] = {"memory_limit": "500MB", "temp_directory": str(spill)}
-    return duckdb.connect(config=config)
-
-
-def _month(path: str) -> str:
-    """The month of a file's folder, as 2018-04; folder names are not zero-padded."""
-    found = re.search(r"year=(\d+)/month=(\d+)/", path)
-    if not found:
-        raise ValueError(f"{path} is not below year=/month=")
-    return f"{int(found[1]):04d}-{int(found[2]):02d}"

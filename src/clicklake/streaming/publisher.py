@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from clicklake.errors import AccessError, InputError
 from clicklake.lake import Snapshot
-from clicklake.streaming.outbox import Outbox, State
+from clicklake.streaming.outbox import Outbox
+from clicklake.streaming.state import State
 from clicklake.streaming.stream import Position, Sink, StreamBrokenError, taken
 
 log = logging.getLogger(__name__)
@@ -37,22 +38,52 @@ def publish(
     the stream stays out of reach, LeaseHeldError if another publisher has taken it over.
     """
     start = state.published().sequence
-    trying = _Patience(patience)
-    sink.mark = state.mark()
-    position = _position(sink, trying)
-    _refuse_other_publisher(state, position)
-    sink.mark = sink.mark or state.begin()
-    if (left := state.pending()) is not None:
-        log.info("Finishing publication %d.", left.after.publication)
-        _deliver(left, state, sink, position, trying)
-        state.finish(left)
-        position = Position(left.after.sequence)
+    sending = _Sending(state, sink, patience)
+    sending.finish_pending()
     if (outbox := _prepared(read_snapshot, state)) is not None:
-        trying.restart()
-        _deliver(outbox, state, sink, position, trying)
-        state.finish(outbox)
+        sending.deliver(outbox)
     end = state.published()
-    return Publication(end.sequence - start, start + 1, end.sequence, end.run_id)
+    events = end.sequence - start - sending.retractions
+    return Publication(events, start + 1, end.sequence, end.run_id)
+
+
+def retract(state: State, sink: Sink, *, patience: float = 120) -> None:
+    """Finish what was decided before, and publish the retractions that wait in the state.
+
+    Raises what `publish` raises.
+    """
+    _Sending(state, sink, patience).finish_pending()
+
+
+class _Sending:
+    """A publisher that has its stream."""
+
+    def __init__(self, state: State, sink: Sink, patience: float) -> None:
+        self._state = state
+        self._sink = sink
+        self._trying = _Patience(patience)
+        self.retractions = 0
+        sink.mark = state.mark()
+        self._position = _position(sink, self._trying)
+        _refuse_other_publisher(state, self._position)
+        sink.mark = sink.mark or state.begin()
+
+    def finish_pending(self) -> None:
+        """Deliver what a killed call left, and retractions before anything that is new."""
+        if (left := self._state.pending()) is not None:
+            log.info("Finishing publication %d.", left.after.publication)
+            self.deliver(left)
+        if (outbox := self._state.prepare_retractions()) is not None:
+            self.deliver(outbox)
+
+    def deliver(self, outbox: Outbox) -> None:
+        self._trying.restart()
+        _deliver(outbox, self._state, self._sink, self._position, self._trying)
+        if digests := outbox.retracted():
+            self._sink.redact(digests)
+            self.retractions += len(digests)
+        self._state.finish(outbox)
+        self._position = Position(outbox.after.sequence)
 
 
 def _prepared(read_snapshot: Callable[[], Snapshot], state: State) -> Outbox | None:

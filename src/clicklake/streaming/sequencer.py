@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Sequence
 
-from clicklake.streaming.messages import Event
+from clicklake.streaming.messages import Event, Retraction
 from clicklake.streaming.stream import Incoming
+
+Numbered = Event | Retraction
 
 
 class Sequencer:
@@ -25,7 +27,7 @@ class Sequencer:
         self.positions = positions
         self.missing = 0  # sequence numbers given up
         self._horizon = horizon
-        self._ahead: dict[int, tuple[Event, _Slot]] = {}
+        self._ahead: dict[int, tuple[Numbered, _Slot]] = {}
         self._reached: dict[str, int] = {}
         self._unsettled: dict[str, deque[_Slot]] = defaultdict(deque)
 
@@ -34,7 +36,7 @@ class Sequencer:
         """How many events wait for one before them."""
         return len(self._ahead)
 
-    def take(self, message: Incoming, event: Event | None) -> Sequence[Event]:
+    def take(self, message: Incoming, event: Numbered | None) -> Sequence[Numbered]:
         """Take a message in, None for a bad one; returns the events whose turn has come."""
         slots = self._unsettled[message.partition]
         if event is None or event.sequence < self.expected or event.sequence in self._ahead:
@@ -55,7 +57,7 @@ class Sequencer:
         enough = self.expected + self._horizon
         return {partition for partition, reached in self._reached.items() if reached > enough}
 
-    def skip_missing(self, behind: Collection[str]) -> Iterator[Event]:
+    def skip_missing(self, behind: Collection[str]) -> Iterator[Numbered]:
         """Go on without an event that is not on the stream, and pass on those after it.
 
         It is taken as missing when more than `horizon` events wait for it and each partition was
@@ -68,7 +70,7 @@ class Sequencer:
             self.expected = earliest
             yield from self._next()
 
-    def _next(self) -> Iterator[Event]:
+    def _next(self) -> Iterator[Numbered]:
         while self.expected in self._ahead:
             event, slot = self._ahead.pop(self.expected)
             slot.settled = True

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 
+from clicklake.config import Config
 from clicklake.streaming.database import Database, SqlTable
 from clicklake.streaming.marks import Mark
+from clicklake.streaming.messages import digest_of, names
 from clicklake.streaming.windows import TOP_KINDS, Window, Windows
 
 TOP = 10  # how many paths and sources a window keeps
@@ -59,6 +63,7 @@ OPEN = SqlTable(
         "events": "BIGINT",
     },
 )
+_VISIT = "visit"  # a kind of row of open windows; those of an older release have other kinds
 _TABLES = (WINDOWS, TOPS, QUARANTINE, STATE, POSITIONS, OPEN)
 
 
@@ -94,6 +99,12 @@ def read_progress(database: Database) -> Progress | None:
     return Progress(**stored, mark=Mark(*mark) if mark else None)
 
 
+def database_url(config: Config) -> str:
+    """The statistics' database: as configured, or an SQLite file beside the batch files."""
+    file = Path(config.stream.summaries).resolve() / "statistics.sqlite"
+    return config.stream.database or f"sqlite:///{file}"
+
+
 class Statistics:
     """The statistics' tables in a database."""
 
@@ -113,6 +124,36 @@ class Statistics:
         """Read the stream from its start; what was counted is told by its number."""
         self._database.execute("DELETE FROM stream_positions")
 
+    def forget(self, digests: Collection[str], is_named: Callable[[str], bool]) -> None:
+        """Take visitors back and drop all that names them; `is_named` judges any other text."""
+        if (progress := self.progress()) is None:
+            return
+        windows = self.windows(timedelta(minutes=progress.lateness_minutes), progress.latest)
+        for digest in digests:
+            windows.retract(digest)
+        progress.batch_users = [u for u in progress.batch_users if digest_of(u) not in digests]
+        self.store(progress, self.positions(), windows, ())
+        self.clean_quarantine(digests, is_named)
+        for (name,) in self._database.fetch("SELECT DISTINCT name FROM stream_tops"):
+            if is_named(name):
+                self._database.execute(
+                    f"UPDATE stream_tops SET name = '(forgotten)' WHERE name = {_quoted(name)}"  # noqa: S608
+                )
+        self._database.commit()
+
+    def clean_quarantine(
+        self, digests: Collection[str], is_named: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """Drop the messages that name one of these visitors; `store` commits it."""
+        query = 'SELECT topic, "partition", "offset", raw FROM stream_quarantine'
+        for *place, raw in self._database.fetch(query):
+            if names(raw, digests) or is_named(raw):
+                topic, partition, offset = map(_quoted, place)
+                self._database.execute(
+                    f"DELETE FROM stream_quarantine WHERE topic = {topic} "  # noqa: S608
+                    f'AND "partition" = {partition} AND "offset" = {offset}'
+                )
+
     def windows(self, lateness: timedelta, latest: str) -> Windows:
         """The open windows, as they were stored."""
         windows: dict[tuple, Window] = {}
@@ -124,7 +165,11 @@ class Statistics:
         for period, start, kind, name, events in self._database.fetch(
             "SELECT period, window_start, kind, name, events FROM stream_open_windows"
         ):
-            windows[period, _time(start)].counts[kind][name] = events
+            window = windows[period, _time(start)]
+            if kind == _VISIT:
+                window.restore(Counter({tuple(json.loads(name)): events}))
+            else:
+                window.restore_name(kind, name, events)
         return Windows(lateness, latest, windows.values())
 
     def store(
@@ -138,22 +183,27 @@ class Statistics:
         changed = windows.changed()
         upsert = self._database.upsert
         upsert(QUARANTINE, quarantined)
+        for window in changed:
+            if window.is_redacted:
+                self._delete(TOPS, window)
+                self._delete(OPEN, window)
         upsert(WINDOWS, [_window_row(window) for window in changed])
         upsert(WINDOWS, [(*key, 0, 0, 0, 0, n, True) for key, n in windows.late.items()], _ADD_LATE)
         upsert(TOPS, [row for window in changed for row in _top_rows(window)])
         upsert(OPEN, [row for window in changed for row in _open_rows(window)])
-        self._forget(window for window in changed if window.closed and window.is_stored)
+        for window in changed:
+            if window.closed and window.is_stored:
+                self._delete(OPEN, window)
         upsert(POSITIONS, list(positions.items()))
         upsert(STATE, [(1, json.dumps(asdict(progress)))])
         self._database.commit()
         windows.stored()
 
-    def _forget(self, closed: Iterable[Window]) -> None:
-        for window in closed:
-            self._database.execute(
-                "DELETE FROM stream_open_windows "  # noqa: S608 - our own values
-                f"WHERE period = '{window.period}' AND window_start = '{window.start}'"
-            )
+    def _delete(self, table: SqlTable, window: Window) -> None:
+        self._database.execute(
+            f"DELETE FROM {table.name} "  # noqa: S608 - our own values
+            f"WHERE period = '{window.period}' AND window_start = '{window.start}'"
+        )
 
 
 _ADD_LATE = {"late_events": "stream_windows.late_events + excluded.late_events"}
@@ -173,10 +223,18 @@ def _top_rows(window: Window) -> Iterable[tuple]:
 
 def _open_rows(window: Window) -> Iterable[tuple]:
     """What a restart needs of a window that is still open."""
-    if not window.closed:
-        for kind, names in window.unstored.items():
-            for name in names:
-                yield (*window.key, kind, name, window.counts[kind][name])
+    if window.closed:
+        return
+    for visit in window.unstored:
+        name = json.dumps(visit, ensure_ascii=False)
+        yield (*window.key, _VISIT, name, window.visits[visit])
+    if window.is_redacted:
+        for (kind, name), events in window.older.items():
+            yield (*window.key, kind, name, events)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _time(value: str | datetime) -> datetime:

@@ -14,7 +14,7 @@ from clicklake.streaming.messages import BadMessageError, id_of, parse
 
 
 class Outgoing(NamedTuple):
-    """An event on its way out; `key` (the visitor) decides the partition.
+    """An event or a retraction on its way out; `key` (the visitor) decides the partition.
 
     `event_id` and `time` are those in the body, "" where an older release has decided to send it.
     """
@@ -24,6 +24,7 @@ class Outgoing(NamedTuple):
     body: bytes
     event_id: str = ""
     time: str = ""
+    is_retraction: bool = False
 
 
 class Incoming(NamedTuple):
@@ -106,6 +107,10 @@ class Sink(Protocol):
 
         Raises StreamBrokenError, or LeaseHeldError if another publisher has the stream.
         """
+        ...
+
+    def redact(self, digests: Collection[str]) -> None:
+        """Take the events of these visitors off the stream, where that can be done."""
         ...
 
     def close(self) -> None: ...

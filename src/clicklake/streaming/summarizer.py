@@ -18,7 +18,7 @@ from pathlib import Path
 from clicklake.errors import ConfigError
 from clicklake.storage.durable import sync_path, write_durably
 from clicklake.streaming.marks import Mark, foreign
-from clicklake.streaming.messages import BadMessageError, Event, parse
+from clicklake.streaming.messages import BadMessageError, Event, Retraction, digest_of, names, parse
 from clicklake.streaming.sequencer import Sequencer
 from clicklake.streaming.statistics import Progress, Statistics
 from clicklake.streaming.stream import Incoming, Source
@@ -65,6 +65,10 @@ class Batch:
             self._partial(p.batch).unlink(missing_ok=True)
             p.batch, p.batch_events, p.batch_min, p.batch_max = p.batch + 1, 0, "", ""
             self._users.clear()
+
+    def retract(self, digest: str) -> None:
+        """The file keeps its events and no longer counts their visitor."""
+        self._users = {user for user in self._users if digest_of(user) != digest}
 
     def note_users(self) -> None:
         """Put the users so far into the progress, to be stored with it."""
@@ -158,7 +162,11 @@ class _Reading:
             self._start()
             return
         for message in messages:
-            self._count(self.sequencer.take(message, self._parsed(message)))
+            event = self._parsed(message)
+            if isinstance(event, Retraction) and not event.sequence:
+                self._count([event])
+                event = None
+            self._count(self.sequencer.take(message, event))
         self._count(self.sequencer.skip_missing(self._source.behind()))
         is_crowded = self.sequencer.waiting > _MOST_WAITING
         self._source.hold(self.sequencer.overtaken() if is_crowded else ())
@@ -190,11 +198,22 @@ class _Reading:
         self._committed = self._progress.events
         self._due = time.monotonic() + _COMMIT_SECONDS
 
-    def _count(self, events: Iterable[Event]) -> None:
+    def _count(self, events: Iterable[Event | Retraction]) -> None:
         for event in events:
+            if isinstance(event, Retraction):
+                self._retract(event.digest)
+                continue
             self.batch.add(event)
             self._windows.add(event)
             self._progress.events += 1
+
+    def _retract(self, digest: str) -> None:
+        """Take a visitor's events out of all that is held; "" is a place without an event."""
+        if digest:
+            self.batch.retract(digest)
+            self._windows.retract(digest)
+            self._quarantined = [row for row in self._quarantined if not names(row[-1], {digest})]
+            self._statistics.clean_quarantine({digest})
 
     def _learn(self, messages: list[Incoming]) -> bool:
         """Whether these messages are the first that tell who the publisher is."""
@@ -203,7 +222,7 @@ class _Reading:
             return self._progress.mark is not None
         return False
 
-    def _parsed(self, message: Incoming) -> Event | None:
+    def _parsed(self, message: Incoming) -> Event | Retraction | None:
         """The publisher's event; None for another message, which goes to quarantine."""
         try:
             event = parse(message.body)
@@ -215,7 +234,7 @@ class _Reading:
             return None
         return event
 
-    def _refuse_foreign(self, message: Incoming, event: Event) -> None:
+    def _refuse_foreign(self, message: Incoming, event: Event | Retraction) -> None:
         own, found = self._progress.mark, message.mark or event.mark
         is_possible = bool(own or found) or self._source.can_hold(event.sequence, message)
         if reason := foreign(own, found, event.sequence, is_possible):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush, nsmallest
 
-from clicklake.streaming.messages import Event
+from clicklake.streaming.messages import Event, digest_of
 
 # How much of an event's time names its window: 2018-04-01T10:59.
 _NAME_LENGTH = {"minute": 16, "hour": 13, "day": 10}
@@ -29,23 +29,25 @@ TOP_KINDS = ("path", "source")
 NO_SOURCE = "(none)"
 
 Key = tuple[str, datetime]  # period, start
+Visit = tuple[str, str, str, str, bool]  # visitor, session, path, source, is_bot
 
 
 def _counters() -> dict[str, Counter[str]]:
     return {kind: Counter() for kind in KINDS}
 
 
-def _names() -> dict[str, set[str]]:
-    return {kind: set() for kind in KINDS}
+def _visit(event: Event) -> Visit:
+    return (event.visitor, event.session, event.path, event.source or NO_SOURCE, event.is_bot)
 
 
 @dataclass
 class Window:
     """One window's events by visitor, session, path and source.
 
-    `start` is UTC, without a zone. `unstored`: the names whose counts have changed since the
-    window was stored last; `is_stored`: whether it ever was. `tally` brings the counts up to
-    the events added.
+    `start` is UTC, without a zone. `visits`: the events that are alike but for their moment.
+    `unstored`: those whose counts have changed since the window was stored last; `is_stored`:
+    whether it ever was; `is_redacted`: whether stored rows must go. `tally` brings the counts up
+    to the events added.
     """
 
     period: str
@@ -53,9 +55,12 @@ class Window:
     events: int = 0
     bot_events: int = 0
     counts: dict[str, Counter[str]] = field(default_factory=_counters)
+    visits: Counter[Visit] = field(default_factory=Counter)
+    older: Counter[tuple[str, str]] = field(default_factory=Counter)  # kind and name
     closed: bool = False
     is_stored: bool = False
-    unstored: dict[str, set[str]] = field(default_factory=_names)
+    is_redacted: bool = False
+    unstored: set[Visit] = field(default_factory=set)
     _added: list[Event] = field(default_factory=list)
 
     @property
@@ -71,14 +76,50 @@ class Window:
         self._added.append(event)
 
     def tally(self) -> None:
-        self.events += len(self._added)
-        self.bot_events += sum(event.is_bot for event in self._added)
-        for kind in KINDS:
-            names = [getattr(event, kind) or NO_SOURCE for event in self._added]
-            self.counts[kind].update(names)
-            if not self.closed:
-                self.unstored[kind].update(names)
+        visits = list(map(_visit, self._added))
         self._added.clear()
+        self.events += len(visits)
+        self.bot_events += sum(visit[4] for visit in visits)
+        self.restore(Counter(visits))
+        if not self.closed:
+            self.unstored.update(visits)
+
+    def restore(self, visits: Counter[Visit]) -> None:
+        """Put visits in, but for the numbers of events and of bots."""
+        self.visits.update(visits)
+        for visit, events in visits.items():
+            for kind, name in zip(KINDS, visit[:4], strict=True):
+                self.counts[kind][name] += events
+
+    def restore_name(self, kind: str, name: str, events: int) -> None:
+        """Put in what an older release had stored instead of visits."""
+        self.older[kind, name] = events
+        self.counts[kind][name] += events
+
+    def retract(self, digest: str) -> None:
+        """Take a visitor's events back. Of older ones path, source and bot are not known."""
+        self.tally()
+        visitors = [name for name in self.counts["visitor"] if digest_of(name) == digest]
+        for visit in [visit for visit in self.visits if visit[0] in visitors]:
+            events = self.visits.pop(visit)
+            self.events -= events
+            self.bot_events -= events * visit[4]
+            for kind, name in zip(KINDS, visit[:4], strict=True):
+                self._lower(kind, name, events)
+        for kind, name in list(self.older):
+            visitor = {"visitor": name, "session": name.rpartition("-")[0]}.get(kind)
+            if visitor in visitors:
+                events = self.older.pop((kind, name))
+                self._lower(kind, name, events)
+                self.events -= events if kind == "visitor" else 0
+        if visitors:
+            self.is_redacted = True
+            self.unstored = set(self.visits)
+
+    def _lower(self, kind: str, name: str, events: int) -> None:
+        self.counts[kind][name] -= events
+        if not self.counts[kind][name]:
+            del self.counts[kind][name]
 
     def top(self, kind: str, size: int) -> list[tuple[str, int]]:
         """The names with most events, equal ones by name."""
@@ -114,6 +155,14 @@ class Windows:
             self.latest = event.time
             self._close()
 
+    def retract(self, digest: str) -> None:
+        """Take a visitor's events back, where the window is open."""
+        for name, window in self._windows.items():
+            if not window.closed:
+                window.retract(digest)
+                if window.is_redacted:
+                    self._changed.add(name)
+
     def changed(self) -> list[Window]:
         """The windows that differ from what was stored last."""
         windows = [self._windows[name] for name in self._changed]
@@ -126,7 +175,8 @@ class Windows:
         for name in self._changed:
             window = self._windows[name]
             window.is_stored = True
-            window.unstored = _names()
+            window.is_redacted = False
+            window.unstored = set()
         self._windows = {name: w for name, w in self._windows.items() if not w.closed}
         self._changed.clear()
         self.late.clear()
