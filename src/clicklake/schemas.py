@@ -1,6 +1,6 @@
-"""Every table's columns, key and partitioning, declared once.
+"""Every table's columns, their meaning, key and partitioning, declared once.
 
-A table's Arrow schema holds its data columns; partition columns are part of the path
+A table's Arrow schema holds its data columns, with comments; partition columns are part of the path
 (`year=2018/month=4`), not of the files. Times are UTC, in microseconds.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from clicklake.derive.columns import CLICKSTREAM_DERIVED
+from clicklake.derive.fields import described
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
@@ -20,13 +21,14 @@ SOURCES = ("user_updates", "page_views", "clickstream")
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the lake: its data columns, its key, and how its folders are laid out.
+    """A table of the lake: what a row is, its data columns, its key, how its folders are laid out.
 
     `rules` is the version of the rules by which its columns are computed: with another number
     the next run computes the table anew, from the lake itself.
     """
 
     name: str
+    meaning: str
     schema: pa.Schema
     key: tuple[str, ...]
     partitions: tuple[str, ...] = ()
@@ -43,21 +45,37 @@ class Table:
         return [field.name for field in self.schema if not field.nullable]
 
 
-def _columns(**types: pa.DataType) -> pa.Schema:
-    """A schema from `name=type`; a trailing `_` in `name_` marks a column that may be null."""
+INT, TEXT, FLAG = pa.int64(), pa.string(), pa.bool_()
+
+
+def _columns(**columns: tuple[pa.DataType, str]) -> pa.Schema:
+    """A schema from `name=(type, meaning)`; `name_` marks a column that may be null."""
     return pa.schema(
         [
-            pa.field(name.removesuffix("_"), type_, nullable=name.endswith("_"))
-            for name, type_ in types.items()
+            described(name.removesuffix("_"), type_, meaning, nullable=name.endswith("_"))
+            for name, (type_, meaning) in columns.items()
         ]
     )
 
 
 _MONTHLY = ("year", "month")
 
+# Columns that are part of the path.
+PARTITIONS = _columns(
+    year=(INT, "year of the row's time, in UTC"),
+    month=(INT, "month of the row's time, in UTC; 1 is January"),
+    source=(TEXT, "user_updates, page_views or clickstream"),
+)
+
 USER_UPDATES = Table(
     "user_updates",
-    _columns(updated_at=TIMESTAMP, user_id=pa.int64(), email=pa.string(), name_=pa.string()),
+    "a clean, distinct row of UserUpdates",
+    _columns(
+        updated_at=(TIMESTAMP, "when the user's data changed"),
+        user_id=(INT, "the user's number"),
+        email=(TEXT, "e-mail address from then on"),
+        name_=(TEXT, "name from then on; null where there is none"),
+    ),
     key=("updated_at", "user_id", "email", "name"),
     partitions=_MONTHLY,
     time="updated_at",
@@ -65,19 +83,25 @@ USER_UPDATES = Table(
 
 USERS = Table(
     "users",
+    "a user with the latest e-mail and name",
     _columns(
-        user_id=pa.int64(),
-        email=pa.string(),
-        name_=pa.string(),
-        first_updated_at=TIMESTAMP,
-        last_updated_at=TIMESTAMP,
+        user_id=(INT, "the user's number"),
+        email=(TEXT, "latest e-mail address"),
+        name_=(TEXT, "latest name; null where there is none"),
+        first_updated_at=(TIMESTAMP, "time of the first update"),
+        last_updated_at=(TIMESTAMP, "time of the latest update"),
     ),
     key=("user_id",),
 )
 
 PAGE_VIEWS = Table(
     "page_views",
-    _columns(ts=TIMESTAMP, user_id=pa.int64(), url=pa.string()),
+    "a clean, distinct row of PageViews",
+    _columns(
+        ts=(TIMESTAMP, "when the page was viewed"),
+        user_id=(INT, "the user's number"),
+        url=(TEXT, "address of the page, as in the log"),
+    ),
     key=("ts", "user_id", "url"),
     partitions=_MONTHLY,
     time="ts",
@@ -85,30 +109,36 @@ PAGE_VIEWS = Table(
 
 USER_PAGE_VIEWS = Table(
     "user_page_views",
+    "a user and a page: how often viewed, when last",
     _columns(
-        user_id=pa.int64(),
-        email_=pa.string(),
-        url=pa.string(),
-        count=pa.int64(),
-        last_viewed=TIMESTAMP,
+        user_id=(INT, "the user's number"),
+        email_=(TEXT, "e-mail address as in users; null where it has none"),
+        url=(TEXT, "address of the page, as in the log"),
+        count=(INT, "how often the user viewed the page"),
+        last_viewed=(TIMESTAMP, "when the user viewed it last"),
     ),
     key=("user_id", "url"),
 )
 
 CLICKSTREAM = Table(
     "clickstream",
+    "a click with URL parts, campaign, bot label, session",
     pa.schema(
         [
             *_columns(
-                anonymous_user_id=pa.string(),
-                url=pa.string(),
-                time=TIMESTAMP,
-                browser_=pa.string(),
-                os_=pa.string(),
-                screen_resolution_=pa.string(),
+                anonymous_user_id=(TEXT, "the visitor"),
+                url=(TEXT, "address, as in the log"),
+                time=(TIMESTAMP, "when it happened"),
+                browser_=(TEXT, "as in the log; null where there is none"),
+                os_=(TEXT, "as in the log; null where there is none"),
+                screen_resolution_=(TEXT, "as in the log; null where there is none"),
             ),
             *(column.field for column in CLICKSTREAM_DERIVED),
-            *_columns(is_bot=pa.bool_(), bot_reason_=pa.string(), session_id=pa.string()),
+            *_columns(
+                is_bot=(FLAG, "whether a bot did it"),
+                bot_reason_=(TEXT, "agent or rate; null for people"),
+                session_id=(TEXT, "the event's session"),
+            ),
         ]
     ),
     key=("anonymous_user_id", "url", "time", "browser", "os", "screen_resolution"),
@@ -118,20 +148,21 @@ CLICKSTREAM = Table(
 
 SESSIONS = Table(
     "sessions",
+    "a visit",
     _columns(
-        session_id=pa.string(),
-        anonymous_user_id=pa.string(),
-        started_at=TIMESTAMP,
-        ended_at=TIMESTAMP,
-        events=pa.int64(),
-        landing_path=pa.string(),
-        exit_path=pa.string(),
-        utm_source_=pa.string(),
-        utm_medium_=pa.string(),
-        utm_campaign_=pa.string(),
-        browser_=pa.string(),
-        os_=pa.string(),
-        is_bot=pa.bool_(),
+        session_id=(TEXT, "follows from the visitor and the start alone"),
+        anonymous_user_id=(TEXT, "the visitor"),
+        started_at=(TIMESTAMP, "time of the first event"),
+        ended_at=(TIMESTAMP, "time of the last event"),
+        events=(INT, "number of events"),
+        landing_path=(TEXT, "path of the first event"),
+        exit_path=(TEXT, "path of the last event"),
+        utm_source_=(TEXT, "of the first event"),
+        utm_medium_=(TEXT, "of the first event"),
+        utm_campaign_=(TEXT, "of the first event"),
+        browser_=(TEXT, "of the first event"),
+        os_=(TEXT, "of the first event"),
+        is_bot=(FLAG, "whether any event is a bot's"),
     ),
     key=("session_id",),
     partitions=_MONTHLY,
@@ -140,26 +171,28 @@ SESSIONS = Table(
 
 PAGE_RECOMMENDATIONS = Table(
     "page_recommendations",
+    "a page for a user that it has not seen",
     _columns(
-        user_id=pa.int64(),
-        email_=pa.string(),
-        recommended_url=pa.string(),
-        rank=pa.int32(),
-        score=pa.float64(),
-        source=pa.string(),
-        because_url_=pa.string(),
+        user_id=(INT, "the user's number"),
+        email_=(TEXT, "e-mail address as in users; null where it has none"),
+        recommended_url=(TEXT, "address of the page"),
+        rank=(pa.int32(), "1 (best) to 3"),
+        score=(pa.float64(), "the model's; orders one user's pages; 0 for a filled place"),
+        source=(TEXT, "the model, or popular"),
+        because_url_=(TEXT, "the seen page that weighs most; null for popular pages"),
     ),
     key=("user_id", "rank"),
 )
 
 QUARANTINE = Table(
     "quarantine",
+    "a row that was turned away",
     _columns(
-        file=pa.string(),
-        line=pa.int64(),
-        reason=pa.string(),
-        raw=pa.string(),
-        run_id=pa.string(),
+        file=(TEXT, "path from the source's folder"),
+        line=(INT, "1 is the file's first line; headers and blank lines count"),
+        reason=(TEXT, "one of those of docs/data.md"),
+        raw=(TEXT, "the record as text, without its line's end; at most 1,048,576 bytes"),
+        run_id=(TEXT, "the run that read it"),
     ),
     key=("source", "file", "line"),
     partitions=("source",),
@@ -167,13 +200,14 @@ QUARANTINE = Table(
 
 BAD_FILES = Table(
     "bad_files",
+    "a file that is set aside now",
     _columns(
-        source=pa.string(),
-        file=pa.string(),
-        size=pa.int64(),
-        reason=pa.string(),
-        first_run=pa.string(),
-        last_run=pa.string(),
+        source=(TEXT, "user_updates, page_views or clickstream"),
+        file=(TEXT, "path from the source's folder"),
+        size=(INT, "bytes, as stored"),
+        reason=(TEXT, "why it cannot be read to its end"),
+        first_run=(TEXT, "the run that set it aside first"),
+        last_run=(TEXT, "the run that tried it last"),
     ),
     key=("source", "file"),
 )

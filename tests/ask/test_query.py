@@ -110,6 +110,16 @@ def test_the_tables_with_columns_and_rows(ask, shop):
     assert (tables["runs"]["rows"], tables["daily_traffic"]["rows"]) == (1, None)
 
 
+def test_a_table_s_columns_are_described(ask, shop):
+    found = json.loads(ask("--describe", "page_views", "--format", "json")[1])
+    assert [row["column"] for row in found] == ["ts", "user_id", "url", "year", "month"]
+    assert found[1] == {"column": "user_id", "type": "bigint", "meaning": "the user's number"}
+    assert all(row["meaning"] for row in found)
+    code, _, told = ask("--describe", "page_view")
+    assert code == 2
+    assert "page_view: no such table. There are bad_files, clickstream, daily_traffic" in told
+
+
 def test_a_table_that_the_lake_lacks_is_empty(ask, tmp_path):
     commit(write_lake(tmp_path / "lake", page_recommendations=[]))
     assert (

@@ -95,12 +95,13 @@ def test_the_shell_answers_until_the_user_leaves(terminal, tmp_path, monkeypatch
         monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     with create_pipe_input() as typed, create_app_session(input=typed, output=DummyOutput()):
-        typed.send_text("select 6\n* 7 as n;\nselect nope;\n\\x\nselect 8 as m;\n\\q\n")
+        typed.send_text("select 6\n* 7 as n;\nselect nope;\n\\d users\n\\x\nselect 8 as m;\n\\q\n")
         code, lines, _ = terminal()
     assert code == 0
     text = "\n".join(lines)
     assert "42" in text
     assert "LINE 1: select nope;" in text
+    assert "latest e-mail address" in text
     assert "m | 8" in text
     history = tmp_path / "state" / "clicklake" / "query_history"
     assert "select 6" in history.read_text()

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from clicklake.derive.columns import CLICKSTREAM_DERIVED, SOURCES, derived
-from clicklake.schemas import CLICKSTREAM
+from clicklake.derive.fields import meaning
+from clicklake.schemas import PARTITIONS, TABLES, Table
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,13 +86,13 @@ def test_every_column_is_computed_in_its_own_type() -> None:
     }
 
 
-def test_the_page_on_data_names_every_column_that_is_not_in_the_logs() -> None:
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_the_page_on_data_says_what_every_column_means(table: Table) -> None:
     text = (ROOT / "docs" / "data.md").read_text()
-    table = text[text.index("### clickstream") : text.index("**URL parts**")]
-    told = {
-        name
-        for line in table.splitlines()
-        if line.startswith("| `")
-        for name in re.findall(r"`(\w+)`", line.split("|")[1])
-    }
-    assert told == set(CLICKSTREAM.columns) - set(CLICKSTREAM.key)
+    section = re.split(rf"^### {table.name}\b", text, flags=re.MULTILINE)[1]
+    told = []
+    for line in section.partition("\n\n|")[2].partition("\n\n")[0].splitlines()[2:]:
+        names, said = line.strip("| ").split(" | ")
+        told += [(name, said) for name in re.findall(r"`(\w+)`", names)]
+    folders = [PARTITIONS.field(name) for name in table.partitions if name == "source"]
+    assert told == [(field.name, meaning(field)) for field in [*folders, *table.schema]]

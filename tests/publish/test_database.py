@@ -248,6 +248,37 @@ def test_text_arrives_unchanged(destination, tmp_path):
     ]
 
 
+COMMENTS = {
+    "duckdb": (
+        "select comment from duckdb_tables() where table_name = 'users' "
+        "union all select comment from duckdb_views() where view_name = 'clickstream' "
+        "union all select comment from duckdb_columns() where column_name = 'last_viewed' "
+        "union all select comment from duckdb_columns() where column_name = 'bot_reason'"
+    ),
+    "postgresql": (
+        "select obj_description('users'::regclass) union all "
+        "select col_description('user_page_views'::regclass, 5)"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", COMMENTS)
+def test_tables_and_columns_say_what_they_mean(make_destination, tmp_path, kind):
+    destination, lake = make_destination(kind), tmp_path / "lake"
+    publish(write_lake(lake), destination.config(lake), runs(1))
+    said = {text for (text,) in destination.ask(COMMENTS[kind])}
+    expected = {
+        "Published by clicklake: a user with the latest e-mail and name",
+        "when the user viewed it last",
+    }
+    if kind == "duckdb":
+        expected |= {
+            "Published by clicklake: a click with URL parts, campaign, bot label, session",
+            "agent or rate; null for people",
+        }
+    assert said == expected
+
+
 class TestPostgreSQL:
     @pytest.fixture
     def destination(self, make_destination):

@@ -17,10 +17,11 @@ import pyarrow as pa
 
 from clicklake import lake, schemas
 from clicklake.config import Config
+from clicklake.derive.fields import meaning
 from clicklake.errors import ClicklakeError, ConfigError, InputError
 from clicklake.lake import sql
 from clicklake.lake.metrics import committed
-from clicklake.publish.tables import runs_batch
+from clicklake.publish.tables import DAILY_TRAFFIC, RUNS, runs_batch
 from clicklake.storage import Storage
 
 ATTEMPTS = 3
@@ -32,9 +33,29 @@ TABLES = """
 select c.table_name as "table", r.rows, string_agg(column_name || ' ' || lower(data_type), ', '
     order by ordinal_position) as columns
 from information_schema.columns c left join rows_of_tables r on c.table_name = r.name
-where c.table_name <> 'rows_of_tables'
+where c.table_name not in ('rows_of_tables', 'meanings')
 group by all order by c.table_name
 """
+
+
+def columns_of(table: str) -> str:
+    """The question for a table's columns, with their types and what they mean.
+
+    Raises ConfigError if there is no such table.
+    """
+    if table not in _DESCRIBED:
+        raise ConfigError(f"{table}: no such table. There are {', '.join(sorted(_DESCRIBED))}.")
+    return _COLUMNS.replace("TABLE", table)
+
+
+_COLUMNS = """
+select c.column_name as "column", lower(c.data_type) as type, m.meaning
+from information_schema.columns c
+left join meanings m on m.name = c.table_name and m.column_name = c.column_name
+where c.table_name = 'TABLE' order by c.ordinal_position
+"""
+_DESCRIBED = {table.name: sql.with_partitions(table) for table in schemas.TABLES.values()}
+_DESCRIBED |= {"daily_traffic": DAILY_TRAFFIC, "runs": RUNS}
 
 
 @dataclass(frozen=True)
@@ -78,6 +99,9 @@ def _connect(target: Target, snapshot: lake.Snapshot) -> duckdb.DuckDBPyConnecti
     counts = {name: snapshot.rows(name) for name in schemas.TABLES} | {"runs": runs.num_rows}
     named = pa.table({"name": list(counts), "rows": list(counts.values())})
     connection.register("rows_of_tables", named)
+    meanings = [(name, f.name, meaning(f)) for name, fields in _DESCRIBED.items() for f in fields]
+    columns = map(pa.array, zip(*meanings, strict=True))
+    connection.register("meanings", pa.table(list(columns), ["name", "column_name", "meaning"]))
     return connection
 
 

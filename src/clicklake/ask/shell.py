@@ -13,12 +13,13 @@ from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from clicklake.ask import table
-from clicklake.ask.query import TABLES, Target, ask
+from clicklake.ask.query import TABLES, Target, ask, columns_of
 from clicklake.errors import ClicklakeError
 from clicklake.schemas import TABLES as SCHEMAS
 
-HELP = r"""  \d  tables and columns        \x  one value a line, or tables again
-  \w  all columns, or those that fit        \q  leave
+HELP = r"""  \d  tables and columns        \d TABLE  what its columns mean
+  \x  one value a line, or tables again        \w  all columns, or those that fit
+  \q  leave
 A question ends with a semicolon and may have several lines; each is of the lake's latest state."""
 
 WORDS = """
@@ -78,10 +79,19 @@ def _obey(text: str, target: Target, shape: Shape) -> None:
         shape.wide = not shape.wide
     elif text == "\\d":
         _answer(TABLES, target, Shape(0, wide=False, vertical=True))
+    elif text.startswith("\\d "):
+        _describe(text[3:].strip("; "), target)
     elif text.startswith("\\"):
         print(HELP)
     elif text.strip("; "):
         _answer(text, target, shape)
+
+
+def _describe(name: str, target: Target) -> None:
+    try:
+        _answer(columns_of(name), target, Shape(0, wide=True, vertical=False))
+    except ClicklakeError as error:
+        print(f"error: {error}")
 
 
 def _answer(question: str, target: Target, shape: Shape) -> None:

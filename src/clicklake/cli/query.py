@@ -13,7 +13,7 @@ from pathlib import Path
 from clicklake import config as configuration
 from clicklake import engines
 from clicklake.ask import formats, table
-from clicklake.ask.query import TABLES, Target, ask
+from clicklake.ask.query import TABLES, Target, ask, columns_of
 from clicklake.cli import outer
 from clicklake.errors import ConfigError
 from clicklake.storage import open_storage
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("sql", nargs="?", help='a query; "-" reads it from standard input')
     parser.add_argument("--tables", action="store_true", help="list the tables and their columns")
+    parser.add_argument("--describe", metavar="TABLE", help="a table's columns and their meaning")
     parser.add_argument("--format", choices=("table", *formats.FORMATS), help="default: table")
     parser.add_argument("--to", metavar="FILE", type=Path, help="write a file instead of printing")
     parser.add_argument(
@@ -121,6 +122,8 @@ def _question(given: argparse.Namespace) -> str | None:
     """What is asked; None where a person is to be asked for it."""
     if given.tables:
         return TABLES
+    if given.describe:
+        return columns_of(given.describe)
     asks_for_rows = given.sql or given.to or given.format not in (None, "table")
     if not asks_for_rows and sys.stdin.isatty() and sys.stdout.isatty():
         return None

@@ -1,7 +1,7 @@
-"""The derived columns of `clickstream`: each one's name, type, input and function, here alone.
+"""The derived columns of `clickstream`: name, type, meaning, input and function, here alone.
 
-Schema, computation and `verify` follow from this list; docs/data.md and the DDL for Athena are
-checked against it. A new one is one more line (docs/changing.md).
+Schema, comments, computation and `verify` follow from this list; docs/data.md and the DDL for
+Athena are checked against it. A new one is one more line (docs/changing.md).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import partial
 import pyarrow as pa
 
 from clicklake.derive import screens, urls
+from clicklake.derive.fields import described
 
 Function = Callable[[pa.Array], pa.Array]
 
@@ -28,31 +29,53 @@ class DerivedColumn:
     name: str
     type: pa.DataType
     source: str
+    meaning: str
     function: Function
     part: str | None = None
     nullable: bool = True
 
     @property
     def field(self) -> pa.Field:
-        return pa.field(self.name, self.type, self.nullable)
+        return described(self.name, self.type, self.meaning, self.nullable)
 
 
 _text = partial(DerivedColumn, type=pa.string(), source="url")
-_number = partial(DerivedColumn, type=pa.int64(), source="screen_resolution")
+_pixels = partial(
+    DerivedColumn,
+    type=pa.int64(),
+    source="screen_resolution",
+    meaning="of screen_resolution, in pixels; null where it is no size",
+)
 
 
 def _parameter(name: str) -> DerivedColumn:
-    return _text(name, part=urls.QUERY, function=partial(urls.parameters, name=name))
+    return _text(
+        name,
+        part=urls.QUERY,
+        meaning="of the URL's query, decoded; the first value that is not empty",
+        function=partial(urls.parameters, name=name),
+    )
 
 
 CLICKSTREAM_DERIVED: tuple[DerivedColumn, ...] = (
-    _text("host", part=urls.AUTHORITY, function=urls.hosts),
-    _text("path", part=urls.PATH, function=urls.paths, nullable=False),
+    _text(
+        "host",
+        part=urls.AUTHORITY,
+        meaning="of the URL, lower case, without user, password and port; null where there is none",
+        function=urls.hosts,
+    ),
+    _text(
+        "path",
+        part=urls.PATH,
+        meaning="as it stands in the URL; / where empty",
+        function=urls.paths,
+        nullable=False,
+    ),
     _parameter("utm_source"),
     _parameter("utm_medium"),
     _parameter("utm_campaign"),
-    _number("screen_width", function=screens.widths),
-    _number("screen_height", function=screens.heights),
+    _pixels("screen_width", function=screens.widths),
+    _pixels("screen_height", function=screens.heights),
 )
 
 

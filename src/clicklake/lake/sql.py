@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 from pyarrow import fs
 
 from clicklake.lake.snapshot import Snapshot
-from clicklake.schemas import TABLES, Table
+from clicklake.schemas import PARTITIONS, TABLES, Table
 from clicklake.storage import arrow_s3
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ DUCKDB_TYPES = {
     pa.date32(): "date",
     pa.timestamp("us", tz="UTC"): "timestamptz",
 }
-_PARTITION_TYPES = {"year": pa.int64(), "month": pa.int64(), "source": pa.string()}
 
 # Days are those of UTC, whatever the time zone of the connection is.
 DAILY_TRAFFIC = """
@@ -83,7 +82,7 @@ def with_partitions(table: Table, schema: pa.Schema | None = None) -> pa.Schema:
 
 
 def _folders(table: Table) -> pa.Schema:
-    return pa.schema([(name, _PARTITION_TYPES[name]) for name in table.partitions])
+    return pa.schema([PARTITIONS.field(name) for name in table.partitions])
 
 
 def dataset(table: Table, files: list[str], schema: pa.Schema | None = None) -> ds.Dataset:
@@ -114,9 +113,7 @@ def select_files(table: Table, files: list[str], schema: pa.Schema | None = None
         return f"select {columns} where false"
     columns = ", ".join(f'"{name}"' for name in all_columns.names)
     paths = ", ".join(_quoted(_literal(file)) for file in files)
-    partitions = ", ".join(
-        f"{name}: {DUCKDB_TYPES[_PARTITION_TYPES[name]]}" for name in table.partitions
-    )
+    partitions = ", ".join(f"{field.name}: {DUCKDB_TYPES[field.type]}" for field in _folders(table))
     hive = f"hive_types = {{{partitions}}}" if partitions else "hive_partitioning = false"
     return f"select {columns} from read_parquet([{paths}], {hive})"
 

@@ -15,7 +15,16 @@ from adbc_driver_duckdb import dbapi
 
 from clicklake.errors import ConfigError
 from clicklake.lake.sql import DUCKDB_TYPES
-from clicklake.publish.tables import MARK, MEMORY_MB, Feed, Outcome, Publication, as_reader
+from clicklake.publish.comments import statements
+from clicklake.publish.tables import (
+    MARK,
+    MEMORY_MB,
+    Feed,
+    Outcome,
+    Publication,
+    Shown,
+    as_reader,
+)
 from clicklake.storage.durable import replace_durably
 
 
@@ -42,9 +51,9 @@ def _build(path: Path, publication: Publication) -> dict[str, int]:
     with closing(dbapi.connect(str(path))) as connection, closing(connection.cursor()) as cursor:
         cursor.execute(f"set memory_limit = '{MEMORY_MB}MB'")
         rows = {feed.name: _load(cursor, feed) for feed in publication.feeds}
-        for name, query in publication.views.items():
-            cursor.execute(f'create view "{name}" as {query}')
-            cursor.execute(f"comment on view \"{name}\" is '{MARK}'")
+        for view in publication.views:
+            cursor.execute(f'create view "{view.name}" as {view.query}')
+            _comment(cursor, "view", view)
         _load(cursor, publication.counts(rows))
         _load(cursor, publication.record())
         connection.commit()
@@ -57,8 +66,13 @@ def _load(cursor: dbapi.Cursor, feed: Feed) -> int:
         for field in feed.schema
     )
     cursor.execute(f'create table "{feed.name}" ({columns})')
-    cursor.execute(f"comment on table \"{feed.name}\" is '{MARK}'")
+    _comment(cursor, "table", feed)
     return feed.check(cursor.adbc_ingest(feed.name, as_reader(feed), mode="append"))
+
+
+def _comment(cursor: dbapi.Cursor, kind: str, shown: Shown) -> None:
+    for statement in statements(kind, f'"{shown.name}"', shown.comment, shown.schema):
+        cursor.execute(statement)
 
 
 def _is_whole(path: Path, publication: Publication) -> bool:
@@ -71,14 +85,15 @@ def _is_whole(path: Path, publication: Publication) -> bool:
             "select table_name, comment from duckdb_tables() union all "
             "select view_name, comment from duckdb_views() where not internal"
         ).fetchall()
-        foreign = [name for name, comment in present if comment != MARK]
+        foreign = [name for name, comment in present if not str(comment).startswith(MARK)]
         if foreign:
             raise ConfigError(
                 f"{path}: holds {foreign[0]}, which clicklake did not publish and would be lost. "
                 "Move it into another file, or set another [DATABASE] URL."
             )
         tables = [feed.name for feed in publication.feeds]
-        expected = {*tables, *publication.views, Publication.TABLE, Publication.COUNTS}
+        views = [view.name for view in publication.views]
+        expected = {*tables, *views, Publication.TABLE, Publication.COUNTS}
         if {name for name, _ in present} != expected:
             return False
         query = f"select run_id, layout from {Publication.TABLE}"

@@ -10,6 +10,7 @@ from adbc_driver_postgresql import dbapi
 
 from clicklake.errors import ConfigError
 from clicklake.progress import WORK
+from clicklake.publish.comments import statements as comments_on
 from clicklake.publish.pg_texts import StorableRows
 from clicklake.publish.tables import (
     COUNTS,
@@ -77,7 +78,8 @@ class Schema:
         foreign = self._rows(
             f"select relname::text from pg_class where relname in ({_listed(NAMES)}) "
             f"and relnamespace = '\"{self.name}\"'::regnamespace "
-            f"and (relkind <> 'v' or obj_description(oid, 'pg_class') is distinct from '{MARK}')"
+            "and (relkind <> 'v' or "
+            f"not coalesce(obj_description(oid, 'pg_class'), '') like '{MARK}%')"
         )
         if foreign:
             raise ConfigError(
@@ -175,7 +177,8 @@ class Schema:
             self._run(
                 f"create view {view} as select {names} from {parent} where version = ({current})"
             )
-            self._run(f"comment on view {view} is '{MARK}'")
+        comments = ";\n".join(comments_on("view", view, feed.comment, feed.schema))
+        self._run(f"do $clicklake$ begin\n{comments};\nend $clicklake$")
         self._run(f"alter table {parent} attach partition {part} for values in ({version})")
 
     def _shape(self, path: str) -> list[tuple]:

@@ -10,6 +10,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from clicklake import schemas
+from clicklake.derive.fields import described
 from clicklake.errors import ClicklakeError
 from clicklake.lake import Snapshot, sql
 from clicklake.lake.metrics import RunMetrics
@@ -18,48 +19,58 @@ from clicklake.schemas import TIMESTAMP, Table
 
 BATCH_ROWS = 1 << 16
 MEMORY_MB = 512  # what DuckDB may take, for daily_traffic and for its file
-MARK = "Published by clicklake"  # the comment on every table and view that is ours to replace
+MARK = "Published by clicklake"  # how the comment on every table and view of ours begins
 
 DAILY_TRAFFIC = pa.schema(
     [
-        pa.field("day", pa.date32(), nullable=False),
-        pa.field("host", pa.string()),
+        described("day", pa.date32(), "day, in UTC"),
+        described("host", pa.string(), "host of the URLs; null where there is none", nullable=True),
         *(
-            pa.field(bot + count, pa.int64(), nullable=False)
-            for bot in ("", "bot_")
-            for count in ("views", "visitors", "sessions")
+            described(bot + count, pa.int64(), f"{meaning} {who}")
+            for bot, who in (("", "of people"), ("bot_", "of bots"))
+            for count, meaning in (
+                ("views", "clicks"),
+                ("visitors", "visitors, counted once a day and host:"),
+                ("sessions", "sessions, counted once a day and host:"),
+            )
         ),
     ]
 )
 
-_COUNTS = ("read", "kept", "duplicate", "filtered", "quarantined")
+_COUNTS = {
+    "read": "rows that the run read",
+    "kept": "rows that it kept",
+    "duplicate": "rows that were there before",
+    "filtered": "rows of another environment than production",
+    "quarantined": "rows that it turned away",
+}
 
 RUNS = pa.schema(
     [
-        pa.field("run_id", pa.string(), nullable=False),
-        pa.field("started_at", TIMESTAMP),
-        pa.field("engine", pa.string()),
-        pa.field("seconds", pa.float64()),
-        *(pa.field(name, pa.int64(), nullable=False) for name in _COUNTS),
+        described("run_id", pa.string(), "the run"),
+        described("started_at", TIMESTAMP, "when it began", nullable=True),
+        described("engine", pa.string(), "sail or spark", nullable=True),
+        described("seconds", pa.float64(), "how long it took, in seconds", nullable=True),
+        *(described(name, pa.int64(), meaning) for name, meaning in _COUNTS.items()),
     ]
 )
 
 # What `clicklake_publication` holds, in one row: which run a database shows.
 PUBLICATION = pa.schema(
     [
-        pa.field("version", pa.int64(), nullable=False),
-        pa.field("run_id", pa.string(), nullable=False),
-        pa.field("seq", pa.int64(), nullable=False),
-        pa.field("layout", pa.string(), nullable=False),
-        pa.field("published_at", TIMESTAMP, nullable=False),
+        described("version", pa.int64(), "of the tables, where several may be there"),
+        described("run_id", pa.string(), "the run that is shown"),
+        described("seq", pa.int64(), "number of its commit"),
+        described("layout", pa.string(), "digest of the tables' shape"),
+        described("published_at", TIMESTAMP, "when it was published"),
     ]
 )
 
 # What `clicklake_tables` holds: how many rows each table has, to tell whether they are all there.
 COUNTS = pa.schema(
     [
-        pa.field("name", pa.string(), nullable=False),
-        pa.field("rows", pa.int64(), nullable=False),
+        described("name", pa.string(), "the table"),
+        described("rows", pa.int64(), "how many rows it was published with"),
     ]
 )
 
@@ -81,11 +92,30 @@ Batches = Iterator[pa.RecordBatch]
 
 
 @dataclass(frozen=True)
-class Feed:
-    """One table on its way to a database: `read` opens its rows, anew for each call."""
+class Shown:
+    """A table or view that a database shows, with what a row and each column means."""
 
     name: str
+    meaning: str
     schema: pa.Schema
+
+    @property
+    def comment(self) -> str:
+        """What is said of it, with the mark that it is ours."""
+        return f"{MARK}: {self.meaning}"
+
+
+@dataclass(frozen=True)
+class View(Shown):
+    """A query over the lake's own files."""
+
+    query: str
+
+
+@dataclass(frozen=True)
+class Feed(Shown):
+    """One table on its way to a database: `read` opens its rows, anew for each call."""
+
     indexes: tuple[str, ...]
     read: Callable[[], Batches]
     rows: int | None = None  # how many there must be, where that is known
@@ -119,13 +149,14 @@ class Publication:
     seq: int
     published_at: datetime
     feeds: tuple[Feed, ...]
-    views: Mapping[str, str]  # for DuckDB: queries over the lake's own files
+    views: tuple[View, ...]  # for DuckDB
 
     @property
     def layout(self) -> str:
         """Changes when the same run has to be published again in another shape."""
-        shape = [(feed.name, str(feed.schema), feed.indexes) for feed in self.feeds]
-        return hashlib.sha256(repr((shape, sorted(self.views.items()))).encode()).hexdigest()[:16]
+        feeds = [(each.name, each.meaning, str(each.schema), each.indexes) for each in self.feeds]
+        views = [(each.name, each.meaning, str(each.schema), each.query) for each in self.views]
+        return hashlib.sha256(repr((feeds, views)).encode()).hexdigest()[:16]
 
     @property
     def key(self) -> tuple[str, str]:
@@ -142,13 +173,13 @@ class Publication:
             "published_at": self.published_at,
         }
         batch = pa.RecordBatch.from_pylist([row], schema=PUBLICATION)
-        return Feed(self.TABLE, PUBLICATION, (), lambda: iter([batch]))
+        return Feed(self.TABLE, "which run is shown", PUBLICATION, (), lambda: iter([batch]))
 
     def counts(self, rows: Mapping[str, int]) -> Feed:
         """The rows of the table COUNTS: how many each table has."""
         found = [{"name": name, "rows": count} for name, count in rows.items()]
         batch = pa.RecordBatch.from_pylist(found, schema=COUNTS)
-        return Feed(self.COUNTS, COUNTS, (), lambda: iter([batch]))
+        return Feed(self.COUNTS, "how many rows there are", COUNTS, (), lambda: iter([batch]))
 
 
 def for_readers(snapshot: Snapshot, runs: Sequence[RunMetrics], now: datetime) -> Publication:
@@ -157,16 +188,29 @@ def for_readers(snapshot: Snapshot, runs: Sequence[RunMetrics], now: datetime) -
         _of_lake(snapshot, schemas.USER_PAGE_VIEWS, "user_id", "email", "url"),
         _of_lake(snapshot, schemas.USERS, "user_id", "email"),
         _of_lake(snapshot, schemas.SESSIONS, "session_id", "anonymous_user_id", "started_at"),
-        Feed("daily_traffic", DAILY_TRAFFIC, ("day",), lambda: _daily_traffic(snapshot)),
-        Feed("runs", RUNS, ("run_id",), lambda: iter([runs_batch(runs)]), rows=len(runs)),
+        Feed(
+            "daily_traffic",
+            "clicks by day and host",
+            DAILY_TRAFFIC,
+            ("day",),
+            lambda: _daily_traffic(snapshot),
+        ),
+        Feed(
+            "runs",
+            "a run that changed the lake",
+            RUNS,
+            ("run_id",),
+            lambda: iter([runs_batch(runs)]),
+            rows=len(runs),
+        ),
     ]
     if snapshot.files(schemas.PAGE_RECOMMENDATIONS.name):
         feeds.insert(1, _of_lake(snapshot, schemas.PAGE_RECOMMENDATIONS, "user_id", "email"))
-    views = {
-        table.name: sql.select_files(table, files)
+    views = tuple(
+        View(table.name, table.meaning, sql.with_partitions(table), sql.select_files(table, files))
         for table in (schemas.CLICKSTREAM, schemas.PAGE_VIEWS)
         if sql.is_local(files := snapshot.files(table.name))
-    }
+    )
     return Publication(snapshot.run_id, snapshot.seq, now, tuple(feeds), views)
 
 
@@ -176,7 +220,7 @@ def for_staging(snapshot: Snapshot, now: datetime) -> Publication:
         _of_lake(snapshot, schemas.PAGE_VIEWS, "user_id", "ts"),
         _of_lake(snapshot, schemas.USER_UPDATES, "user_id", "email"),
     )
-    return Publication(snapshot.run_id, snapshot.seq, now, feeds, {})
+    return Publication(snapshot.run_id, snapshot.seq, now, feeds, ())
 
 
 def runs_batch(runs: Sequence[RunMetrics]) -> pa.RecordBatch:
@@ -216,7 +260,14 @@ def _counted(feed: Feed) -> Batches:
 
 def _of_lake(snapshot: Snapshot, table: Table, *indexes: str) -> Feed:
     rows = snapshot.rows(table.name)
-    return Feed(table.name, table.schema, indexes, lambda: lake_batches(snapshot, table), rows)
+    return Feed(
+        table.name,
+        table.meaning,
+        table.schema,
+        indexes,
+        lambda: lake_batches(snapshot, table),
+        rows,
+    )
 
 
 def _daily_traffic(snapshot: Snapshot) -> Batches:
