@@ -56,7 +56,7 @@ def test_the_page_tells_the_books_the_reasons_the_tables_and_the_stages():
     assert "clickstream 1,000 990 0 0 10" in shown  # the row of the table of books
     assert "invalid_time no time that exists 10" in shown
     assert "clickstream 990 first run 5.0 kB 1 2018-03 2018-04" in shown
-    assert "read clickstream 1.5 s 1,000" in shown
+    assert "read clickstream 1.5 s 100 % 1,000 667" in shown
     assert "This is the lake's first run." in shown
     assert "Worth a look" not in shown
 
@@ -150,6 +150,47 @@ def test_one_replayed_row_is_told():
     one = run(books={"clickstream": books(1)}, replayed=["clickstream"])
     shown = Reader(page.render(one, [], Facts())).text
     assert "Refused rows were replayed: 1 row was read" in shown
+
+
+RATE = {"mean": 0.4, "standard_error": 0.02}
+QUALITY = {"hit_rate@3": RATE, "ndcg@3": {"mean": 0.3, "standard_error": 0.01}}
+POPULAR = {**QUALITY, "hit_rate@3": {"mean": 0.1, "standard_error": 0.01}}
+RECOMMENDATION = {
+    "model": "ease",
+    "users": 1200,
+    "pages": 80,
+    "candidates": [{}, {}],
+    "judged_users": 1000,
+    "quality": QUALITY,
+    "popularity": POPULAR,
+}
+
+
+def test_recommendations_are_told_beside_popularity():
+    shown = Reader(page.render(run(recommendation=RECOMMENDATION), [], Facts())).text
+    assert "40.0% of the users found a page in their list of three, 4.0 times as many as" in shown
+    assert "the model that is published 40.0% ± 2.0% 0.300" in shown
+    assert "popularity 10.0% ± 1.0%" in shown
+    assert "The model is EASE, of 1,200 users and 80 pages. 2 were tried." in shown
+    nothing = {"model": None, "warnings": ["There are no page views to recommend from."]}
+    assert "Recommendations" not in page.render(run(recommendation=nothing), [], Facts())
+
+
+def test_data_quality_is_told_over_runs():
+    earlier = [run(1), run(2, books={"clickstream": books(500, 25)}), run(3, books={})]
+    shown = Reader(page.render(run(4), earlier, Facts())).text
+    table = shown[shown.index("Data quality over runs") :]
+    assert re.findall(r"(\d) April 2018, 00:00:00 UTC ([\d,]+) ([\d.]+%)", table) == [
+        ("4", "1,000", "1.00%"),
+        ("2", "500", "5.00%"),
+        ("1", "1,000", "1.00%"),
+    ]
+
+
+def test_a_rebuild_s_rows_are_not_called_new():
+    shown = Reader(page.render(run(rebuilt=["clickstream"]), [], Facts())).text
+    assert "Rebuilt from all files: clickstream." in shown
+    assert "Rebuilt" not in Reader(page.render(run(), [], Facts())).text
 
 
 @pytest.mark.parametrize(

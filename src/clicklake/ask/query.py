@@ -93,7 +93,8 @@ def ask(target: Target, question: str, use: Callable[[pa.RecordBatchReader], T])
 
 
 def _connect(target: Target, snapshot: lake.Snapshot) -> duckdb.DuckDBPyConnection:
-    connection = sql.connect(snapshot, target.config.job.memory_mb)
+    settings = target.config
+    connection = sql.connect(snapshot, settings.job.memory_mb, settings.report.time_zone)
     runs = runs_batch([run for run in committed(target.storage) if run.seq <= snapshot.seq])
     connection.register("runs", pa.Table.from_batches([runs]))
     counts = {name: snapshot.rows(name) for name in schemas.TABLES} | {"runs": runs.num_rows}

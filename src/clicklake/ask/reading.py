@@ -28,15 +28,19 @@ ENGINES = ("duckdb", "sail", "spark")
 
 @dataclass(frozen=True)
 class OpenLake:
-    """All tables of a lake as one run left them; later runs do not show until it is reopened."""
+    """All tables of a lake as one run left them; later runs do not show until it is reopened.
+
+    `time_zone`: what `cast(time as date)` and the like go by. Tables themselves are in UTC.
+    """
 
     snapshot: Snapshot
+    time_zone: str
     engine: str
     query: Callable[[str], pa.Table]
     close: Callable[[], None]
 
     def sql(self, text: str) -> pd.DataFrame:
-        """The rows of a query as a pandas table; times are UTC.
+        """The rows of a query as a pandas table; times and their days are those of `time_zone`.
 
         Every table of the lake is there by its name; one that has no rows yet is empty.
         """
@@ -61,38 +65,51 @@ class OpenLake:
         )
 
 
-def open_lake(place: str | None = None, engine: str = "duckdb") -> OpenLake:
+def open_lake(
+    place: str | None = None, engine: str = "duckdb", time_zone: str | None = None
+) -> OpenLake:
     """Open a lake: a folder or s3a://bucket/prefix; None is OUTPUT_DATA of `dl.cfg`.
 
-    `engine`: "duckdb" needs nothing else, "sail" and "spark" speak Spark SQL.
+    `engine`: "duckdb" needs nothing else, "sail" and "spark" speak Spark SQL. `time_zone`: whose
+    days count; None is TIME_ZONE of `dl.cfg`.
     Raises InputError where there is no lake, ConfigError for another engine.
     """
     if engine not in ENGINES:
         raise ConfigError(f'"{engine}" is no engine; take one of {", ".join(ENGINES)}.')
-    place = place or config.load().datalake.output_data
+    settings = config.load() if place is None or time_zone is None else config.Config()
+    place = place or settings.datalake.output_data
+    zone = time_zone or settings.report.time_zone
     found = snapshot(open_storage(place))
     if not found.run_id:
         raise InputError(f"{place}: there is no lake. Make one: python scripts/etl.py")
     if engine == "duckdb":
-        connection = sql.connect(found)
+        connection = sql.connect(found, time_zone=zone)
+        connection.execute("set timezone = ?", [zone])
         return OpenLake(
             found,
+            zone,
             engine,
             lambda text: connection.sql(text).to_arrow_table(),
             connection.close,
         )
-    return _on_spark(found, engine)
+    return _on_spark(found, engine, zone)
 
 
-def _on_spark(found: Snapshot, name: str) -> OpenLake:
+def _on_spark(found: Snapshot, name: str, zone: str) -> OpenLake:
     running = engines.start(name, uses_s3=is_s3(found.storage.root))
+    running.session.conf.set("spark.sql.session.timeZone", zone)
     for table in TABLES.values():
-        _rows(running.session, found, table).createOrReplaceTempView(table.name)
-    return OpenLake(found, name, lambda text: running.session.sql(text).toArrow(), running.stop)
+        _rows(running.session, found, table, zone).createOrReplaceTempView(table.name)
+    return OpenLake(
+        found, zone, name, lambda text: running.session.sql(text).toArrow(), running.stop
+    )
 
 
-def _rows(session: SparkSession, found: Snapshot, table: Table) -> DataFrame:
-    """A table with its partition columns, which Sail does not take from the names of folders."""
+def _rows(session: SparkSession, found: Snapshot, table: Table, zone: str) -> DataFrame:
+    """A table with its partition columns, which Sail does not take from the names of folders.
+
+    Months, which are those of UTC, follow from a time only where `zone` is UTC.
+    """
     from pyspark.sql import DataFrame
     from pyspark.sql import functions as F
     from pyspark.sql.pandas.types import from_arrow_schema
@@ -103,7 +120,7 @@ def _rows(session: SparkSession, found: Snapshot, table: Table) -> DataFrame:
     columns = from_arrow_schema(schema)
     if not found.files(table.name):
         return session.createDataFrame([], from_arrow_schema(sql.with_partitions(table)))
-    if table.time:
+    if table.time and zone == "UTC":
         rows = session.read.schema(columns).parquet(*found.files(table.name))
         months = [F.col(name).cast("bigint") for name in table.partitions]
         return with_month(rows, table.time).select(*schema.names, *months)

@@ -14,6 +14,7 @@ from clicklake.config.sections import (
     DataLake,
     Job,
     Recommend,
+    Report,
     Sources,
     Stream,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "Database",
     "Job",
     "Recommend",
+    "Report",
     "Sources",
     "Stream",
     "find",

@@ -6,6 +6,7 @@ import configparser
 import re
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 Check = Callable[[str], Any]
 
@@ -100,6 +101,14 @@ def catalog_address(value: str) -> str:
 def database_name(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", value):
         raise ValueError("1 to 63 of a-z, 0-9 and '_', a letter first")
+    return value
+
+
+def time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ValueError("the name of a time zone, such as UTC or Europe/Berlin") from None
     return value
 
 

@@ -27,6 +27,7 @@ from clicklake.config.checks import (
     short_name,
     stream_address,
     subnet_ids,
+    time_zone,
     whole,
 )
 
@@ -161,6 +162,13 @@ class Recommend:
 
 
 @dataclass(frozen=True)
+class Report:
+    """How people are told; tables are in UTC whatever this says."""
+
+    time_zone: str = _key("UTC", time_zone)
+
+
+@dataclass(frozen=True)
 class Config:
     """A validated configuration."""
 
@@ -175,6 +183,7 @@ class Config:
     catalog: Catalog = Catalog()
     stream: Stream = Stream()
     recommend: Recommend = Recommend()
+    report: Report = Report()
     path: Path | None = None
     warnings: tuple[str, ...] = ()
 
@@ -191,4 +200,5 @@ SECTIONS: dict[str, type] = {
     "CATALOG": Catalog,
     "STREAM": Stream,
     "RECOMMEND": Recommend,
+    "REPORT": Report,
 }

@@ -30,10 +30,10 @@ DUCKDB_TYPES = {
     pa.timestamp("us", tz="UTC"): "timestamptz",
 }
 
-# Days are those of UTC, whatever the time zone of the connection is.
-DAILY_TRAFFIC = """
+# Filled with what `day` gives.
+_DAILY_TRAFFIC = """
 select
-    make_timestamp(epoch_us(time))::date as day,
+    {day} as day,
     host,
     count(*) filter (not is_bot) as views,
     count(distinct anonymous_user_id) filter (not is_bot) as visitors,
@@ -47,11 +47,21 @@ order by all
 """.strip()
 
 
-def connect(snapshot: Snapshot, memory_mb: int = 0) -> duckdb.DuckDBPyConnection:
+def day(column: str, time_zone: str) -> str:
+    """The day of a time in a time zone, whatever the time zone of the connection is."""
+    if time_zone == "UTC":
+        return f"make_timestamp(epoch_us({column}))::date"
+    return f"timezone({_quoted(time_zone)}, {column})::date"
+
+
+def connect(
+    snapshot: Snapshot, memory_mb: int = 0, time_zone: str = "UTC"
+) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory that knows all tables of the lake, and `daily_traffic`.
 
     `memory_mb` bounds its memory (0: DuckDB's default); what does not fit goes to the system's
-    folder for temporary files. Close it after use.
+    folder for temporary files. `time_zone`: whose days `daily_traffic` counts by. Close it after
+    use.
     """
     import duckdb
 
@@ -69,7 +79,8 @@ def connect(snapshot: Snapshot, memory_mb: int = 0) -> duckdb.DuckDBPyConnection
             connection.execute(f"create view {table.name} as {query}")
         else:
             connection.register(table.name, dataset(table, files, schema))
-    connection.execute(f"create view daily_traffic as {DAILY_TRAFFIC}")
+    daily_traffic = _DAILY_TRAFFIC.format(day=day("time", time_zone))
+    connection.execute(f"create view daily_traffic as {daily_traffic}")
     return connection
 
 

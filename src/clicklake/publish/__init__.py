@@ -67,7 +67,7 @@ def _destinations(
     now, schema = datetime.now(UTC), config.database.schema
     main, staging = database.targets(config)
     if main:
-        readers = tables.for_readers(snapshot, runs, now)
+        readers = tables.for_readers(snapshot, runs, now, config.report.time_zone)
         work = partial(database.publish, main, schema, readers)
         yield _Destination("database", str(main), len(readers.feeds), work)
     if staging:

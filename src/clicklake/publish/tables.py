@@ -182,7 +182,9 @@ class Publication:
         return Feed(self.COUNTS, "how many rows there are", COUNTS, (), lambda: iter([batch]))
 
 
-def for_readers(snapshot: Snapshot, runs: Sequence[RunMetrics], now: datetime) -> Publication:
+def for_readers(
+    snapshot: Snapshot, runs: Sequence[RunMetrics], now: datetime, time_zone: str
+) -> Publication:
     """The tables that people ask; `runs`: every run that changed the lake."""
     feeds = [
         _of_lake(snapshot, schemas.USER_PAGE_VIEWS, "user_id", "email", "url"),
@@ -190,10 +192,10 @@ def for_readers(snapshot: Snapshot, runs: Sequence[RunMetrics], now: datetime) -
         _of_lake(snapshot, schemas.SESSIONS, "session_id", "anonymous_user_id", "started_at"),
         Feed(
             "daily_traffic",
-            "clicks by day and host",
+            f"clicks by day ({time_zone}) and host",
             DAILY_TRAFFIC,
             ("day",),
-            lambda: _daily_traffic(snapshot),
+            lambda: _daily_traffic(snapshot, time_zone),
         ),
         Feed(
             "runs",
@@ -270,8 +272,8 @@ def _of_lake(snapshot: Snapshot, table: Table, *indexes: str) -> Feed:
     )
 
 
-def _daily_traffic(snapshot: Snapshot) -> Batches:
-    with sql.connect(snapshot, MEMORY_MB) as connection:
+def _daily_traffic(snapshot: Snapshot, time_zone: str) -> Batches:
+    with sql.connect(snapshot, MEMORY_MB, time_zone) as connection:
         reader = connection.sql("from daily_traffic").to_arrow_reader(BATCH_ROWS)
         for batch in reader:
             yield batch.cast(DAILY_TRAFFIC)

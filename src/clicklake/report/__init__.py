@@ -17,15 +17,21 @@ __all__ = ["write"]
 SHOWN = 200  # runs that the index lists
 
 
-def write(storage: Storage, metrics: RunMetrics, warn: Callable[[str], None]) -> str | None:
+def write(
+    storage: Storage,
+    metrics: RunMetrics,
+    warn: Callable[[str], None],
+    time_zone: str = "UTC",
+) -> str | None:
     """Write a committed run's `report.html` beside its metrics, and the index of the runs.
 
+    `time_zone`: whose days are counted by.
     Call it after the commit. It never fails: what goes wrong is told through `warn`, as a report
     is no reason to fail a run whose data is safe.
     Returns where the report is, None if it could not be written.
     """
     try:
-        return _write(storage, metrics)
+        return _write(storage, metrics, time_zone)
     except Exception as error:
         # Other messages than our own may quote data.
         told = error if isinstance(error, ClicklakeError) else type(error).__name__
@@ -33,11 +39,11 @@ def write(storage: Storage, metrics: RunMetrics, warn: Callable[[str], None]) ->
         return None
 
 
-def _write(storage: Storage, metrics: RunMetrics) -> str:
+def _write(storage: Storage, metrics: RunMetrics, time_zone: str) -> str:
     infos = [info.path for info in storage.list(RUNS)]
     ids = sorted(_ids(infos, "metrics.json"))
     earlier = _read(storage, [each for each in ids if each < metrics.run_id][-SHOWN + 1 :])
-    found = facts.gather(snapshot(storage), metrics)
+    found = facts.gather(snapshot(storage), metrics, time_zone)
     path = f"{RUNS}/{metrics.run_id}/report.html"
     storage.write(path, page.render(metrics, earlier, found).encode())
     reported = _ids(infos, "report.html") | {metrics.run_id}

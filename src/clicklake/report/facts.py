@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING
 
 from clicklake.lake import LiveFile, Manifest, Snapshot, sql
 from clicklake.lake.metrics import RunMetrics
-from clicklake.report import masks
+from clicklake.report import masks, visitors
+from clicklake.report.visitors import Visitors
 from clicklake.schemas import CLICKSTREAM, PAGE_VIEWS, QUARANTINE, SESSIONS
 
 if TYPE_CHECKING:
@@ -18,15 +19,12 @@ if TYPE_CHECKING:
 
 MEMORY_MB = 512
 TRAFFIC_ROWS = 50_000_000  # of each table that are counted by day, at most about
+KNOWN_ROWS = 5_000_000  # sessions by which new visitors are told from others, at most about
 TOP_ROWS = 1_000_000  # of each table that pages and campaigns are counted in, at most about
 _RAW = 1000  # characters of a raw row that are looked at
-_EPOCH = date(1970, 1, 1)
 
-# Days are counted from 1970-01-01, UTC.
-_EVENTS = """
-select epoch_us(time) // 86400000000, is_bot, count(*) from clickstream group by 1, 2
-"""
-_VIEWS = "select epoch_us(ts) // 86400000000, count(*) from page_views group by 1"
+_EVENTS = "select {day}, is_bot, count(*) from clickstream group by 1, 2"
+_VIEWS = "select {day}, count(*) from page_views group by 1"
 _PAGES = """
 select path, count(*) from clickstream where not is_bot group by 1 order by 2 desc, 1 limit 10
 """
@@ -71,7 +69,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Facts:
-    """Days are those of UTC. `people`, `bots`: events of the clickstream on each day."""
+    """Days are those of `time_zone`. `people`, `bots`: events of the clickstream on each day."""
 
     people: Mapping[date, int] = field(default_factory=dict)
     bots: Mapping[date, int] = field(default_factory=dict)
@@ -80,32 +78,37 @@ class Facts:
     viewed: Counts = field(default_factory=list)
     campaigns: Counts = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    visitors: Visitors = field(default_factory=Visitors)
+    time_zone: str = "UTC"
     traffic_part: Part = Part()
     top_part: Part = Part()
 
 
-def gather(snapshot: Snapshot, metrics: RunMetrics) -> Facts:
+def gather(snapshot: Snapshot, metrics: RunMetrics, time_zone: str = "UTC") -> Facts:
     """Read the facts of a run from the lake as that run left it.
 
     Only files of the months that the run rewrote are read, and of a large run only the newest,
-    so that it costs a small part of the run's own work, and never more than some seconds.
+    so that it costs a small part of the run's own work, and never more than some seconds. Who is
+    a new visitor follows from earlier sessions, too, some millions of them.
     """
     rewritten = _rewritten(snapshot, metrics)
     counted, looked_at = _newest(rewritten, TRAFFIC_ROWS), _newest(rewritten, TOP_ROWS)
     with sql.connect(counted, MEMORY_MB) as connection:
-        events = connection.execute(_EVENTS).fetchall()
-        views = connection.execute(_VIEWS).fetchall()
+        events = connection.execute(_EVENTS.format(day=sql.day("time", time_zone))).fetchall()
+        views = connection.execute(_VIEWS.format(day=sql.day("ts", time_zone))).fetchall()
         samples = _samples(connection, str(metrics.run_id))
     with sql.connect(looked_at, MEMORY_MB) as connection:
         tops = [connection.execute(query).fetchall() for query in (_PAGES, _VIEWED, _CAMPAIGNS)]
     return Facts(
-        people=_days((day, count) for day, is_bot, count in events if not is_bot),
-        bots=_days((day, count) for day, is_bot, count in events if is_bot),
-        views=_days(views),
+        people={day: count for day, is_bot, count in events if not is_bot},
+        bots={day: count for day, is_bot, count in events if is_bot},
+        views=dict(views),
         pages=_counts(tops[0]),
         viewed=_counts(tops[1]),
         campaigns=_counts(tops[2]),
         samples=samples,
+        visitors=_visitors(snapshot, counted, time_zone),
+        time_zone=time_zone,
         traffic_part=Part(_events(counted), _events(rewritten)),
         top_part=Part(_events(looked_at), _events(rewritten)),
     )
@@ -124,7 +127,7 @@ def _rewritten(snapshot: Snapshot, metrics: RunMetrics) -> Snapshot:
         months = metrics.months.get(table.name, [])
         wanted = [(int(month[:4]), int(month[5:])) for month in months]
         tables[table.name] = tuple(snapshot.manifest.files(table.name, wanted))
-    return Snapshot(snapshot.storage, Manifest(snapshot.run_id, snapshot.seq, {}, tables))
+    return _of_tables(snapshot, tables)
 
 
 def _newest(snapshot: Snapshot, rows: int) -> Snapshot:
@@ -137,15 +140,26 @@ def _newest(snapshot: Snapshot, rows: int) -> Snapshot:
                 taken.append(file)
                 left -= file.rows
         tables[name] = tuple(taken)
-    return Snapshot(snapshot.storage, Manifest(snapshot.run_id, snapshot.seq, {}, tables))
+    return _of_tables(snapshot, tables)
 
 
 def _events(snapshot: Snapshot) -> int:
     return snapshot.rows(CLICKSTREAM.name) + snapshot.rows(PAGE_VIEWS.name)
 
 
-def _days(rows: Iterable[tuple[int, int]]) -> dict[date, int]:
-    return {_EPOCH + timedelta(days=day): count for day, count in rows}
+def _visitors(snapshot: Snapshot, counted: Snapshot, time_zone: str) -> Visitors:
+    """Of the months that are counted, by them and as many earlier sessions as may be read."""
+    months = sorted({file.month for file in counted.live(SESSIONS.name) if file.month})
+    if not months:
+        return Visitors()
+    known = [f for f in snapshot.live(SESSIONS.name) if f.month and f.month <= max(months)]
+    left = _newest(_of_tables(snapshot, {SESSIONS.name: tuple(known)}), KNOWN_ROWS)
+    with sql.connect(left, MEMORY_MB) as connection:
+        return visitors.gather(connection, months, time_zone)
+
+
+def _of_tables(snapshot: Snapshot, tables: dict[str, tuple[LiveFile, ...]]) -> Snapshot:
+    return Snapshot(snapshot.storage, Manifest(snapshot.run_id, snapshot.seq, {}, tables))
 
 
 def _counts(rows: Iterable[tuple[str | None, int]]) -> Counts:

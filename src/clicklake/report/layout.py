@@ -42,6 +42,18 @@ def section(title: str, *children: Child, note: str | None = None) -> Markup:
     )
 
 
+def figures(items: Sequence[tuple[str, str, str]]) -> Markup:
+    """Large numbers: a name, the number, and more about it."""
+    return tag(
+        "dl",
+        [
+            tag("div", tag("dt", name), tag("dd", tag("strong", value), tag("span", more)))
+            for name, value, more in items
+        ],
+        class_="figures",
+    )
+
+
 def data_table(heads: Sequence[str], rows: Sequence[Sequence[Child]], caption: str) -> Markup:
     """A table whose first column names the rows; on a narrow screen each row is a list."""
     body = [

@@ -6,19 +6,23 @@ from collections.abc import Sequence
 
 from clicklake.lake.metrics import RunMetrics
 from clicklake.report import charts
+from clicklake.report.audience import sources_of, visits_of
 from clicklake.report.facts import Facts
 from clicklake.report.fates import books_of, quarantine_of
 from clicklake.report.findings import findings
+from clicklake.report.history import quality_of
 from clicklake.report.layout import (
     data_table,
     document,
     duration,
+    figures,
     percent,
     section,
     size,
     started,
 )
 from clicklake.report.markup import Child, Markup, tag
+from clicklake.report.recommended import recommendations_of
 from clicklake.report.tables import comparison_of, lake_of
 from clicklake.report.visits import tops_of, traffic_of
 
@@ -38,9 +42,13 @@ def render(metrics: RunMetrics, earlier: Sequence[RunMetrics], facts: Facts) -> 
             books_of(metrics) if metrics.books else None,
             quarantine_of(metrics, facts.samples) if metrics.books else None,
             traffic_of(facts),
+            visits_of(facts),
+            sources_of(facts),
             tops_of(facts),
+            recommendations_of(metrics),
             lake_of(metrics, before),
             comparison_of(metrics, before),
+            quality_of(metrics, earlier),
             _stages(metrics),
             _words(metrics),
         ),
@@ -78,22 +86,16 @@ def _figures(metrics: RunMetrics) -> Markup:
         ("kept", f"{books.kept:,}", percent(books.kept, books.read)),
         ("quarantined", f"{books.quarantined:,}", percent(books.quarantined, books.read)),
     ]
-    figures = [
-        *(read if metrics.books else []),
-        (
-            "in the lake now",
-            f"{sum(table.rows for table in tables):,}",
-            f"rows in {size(sum(table.bytes for table in tables))}",
-        ),
-        ("took", duration(metrics.seconds), _in_all(metrics)),
-    ]
-    return tag(
-        "dl",
+    return figures(
         [
-            tag("div", tag("dt", name), tag("dd", tag("strong", value), tag("span", more)))
-            for name, value, more in figures
-        ],
-        class_="figures",
+            *(read if metrics.books else []),
+            (
+                "in the lake now",
+                f"{sum(table.rows for table in tables):,}",
+                f"rows in {size(sum(table.bytes for table in tables))}",
+            ),
+            ("took", duration(metrics.seconds), _in_all(metrics)),
+        ]
     )
 
 
@@ -106,20 +108,21 @@ def _in_all(metrics: RunMetrics) -> str:
 
 def _stages(metrics: RunMetrics) -> Markup:
     stages = metrics.stages
+    took = sum(stage.seconds for stage in stages)
     longest = max((stage.seconds for stage in stages), default=0) or 1
     rows: list[list[Child]] = [
         [
             stage.name,
             duration(stage.seconds),
+            percent(round(1000 * stage.seconds), round(1000 * took)),
             charts.bar(stage.seconds / longest),
             f"{stage.rows:,}" if stage.rows is not None else "",
+            f"{stage.rows / stage.seconds:,.0f}" if stage.rows and stage.seconds else "",
         ]
         for stage in stages
     ]
-    return section(
-        "Where the time went",
-        data_table(("stage", "time", "of the longest", "rows"), rows, "Stages of the run"),
-    )
+    heads = ("stage", "time", "share", "of the longest", "rows", "rows per second")
+    return section("What the run cost, by stage", data_table(heads, rows, "Stages of the run"))
 
 
 def _words(metrics: RunMetrics) -> Markup:

@@ -28,7 +28,8 @@ def traffic_of(facts: Facts) -> Markup | None:
         ]
     if not drawn:
         return None
-    note = "All days of the months that this run rewrote, in UTC." + _told(facts.traffic_part)
+    note = f"All days of the months that this run rewrote, by the days of {facts.time_zone}."
+    note += _told(facts.traffic_part)
     return section("Traffic by day", drawn, note=note)
 
 

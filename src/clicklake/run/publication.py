@@ -31,7 +31,7 @@ def publish_newest(
         done = _timed(done, reporter, began)
         if metrics.is_committed:
             with reporter.stage("write report"):
-                report.write(storage, done, reporter.warn)
+                report.write(storage, done, reporter.warn, config.report.time_zone)
     return done
 
 
