@@ -23,7 +23,7 @@ MARK = "Published by clicklake"  # how the comment on every table and view of ou
 
 DAILY_TRAFFIC = pa.schema(
     [
-        described("day", pa.date32(), "day, in UTC"),
+        described("day", pa.date32(), "day, by the time zone of the settings"),
         described("host", pa.string(), "host of the URLs; null where there is none", nullable=True),
         *(
             described(bot + count, pa.int64(), f"{meaning} {who}")
