@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "clicklake"
 
 # From the bottom to the top; what stands on one line may not import each other.
 LAYERS = [
-    {"errors", "derive"},
+    {"errors", "derive", "shown"},
     {"schemas", "config", "samples"},
     {"progress", "storage"},
     {"parse"},
@@ -32,7 +32,7 @@ LAYERS = [
 LONGEST = 300  # lines of a file
 
 # What a pure room may know of the outside: nothing that opens files, sockets or processes.
-PURE = {"errors", "derive", "schemas", "parse", "rules", "samples"}
+PURE = {"errors", "shown", "derive", "schemas", "parse", "rules", "samples"}
 IMPURE = {"boto3", "subprocess", "socket", "requests", "urllib.request", "pysail", "duckdb"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -68,7 +68,7 @@ def _raise(error: BaseException) -> int:
         (
             ValueError("odd"),
             1,
-            "error: ValueError: odd\nAll is well. CLICKLAKE_DEBUG=1 shows where it happened.\n",
+            "error: ValueError: odd\n  All is well. CLICKLAKE_DEBUG=1 shows where it happened.\n",
         ),
     ],
 )

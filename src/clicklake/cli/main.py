@@ -101,9 +101,12 @@ def _add_common(parser: argparse.ArgumentParser, default: Any = None) -> None:
 
 def _date(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no date; write YYYY-MM-DD") from None
+    if not 1970 <= day.year <= 9000:
+        raise argparse.ArgumentTypeError(f"{text}: the year is to be from 1970 to 9000")
+    return day
 
 
 def _load(given: argparse.Namespace, reporter: progress.Reporter) -> config.Config:

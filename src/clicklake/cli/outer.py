@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clicklake import errors
 from clicklake.errors import ClicklakeError
+from clicklake.shown import harmless
 
 INTERRUPTED = 130
 
@@ -77,7 +78,7 @@ def guarded(
 
 
 def _failure(error: object, code: int) -> Failure:
-    return Failure(str(error), code, f"error: {error}")
+    return Failure(str(error), code, harmless(f"error: {error}"))
 
 
 def _unexpected(error: Exception, state: str) -> Failure:

@@ -49,9 +49,10 @@ def choice(*names: str) -> Check:
 def location(value: str) -> str:
     if not value:
         raise ValueError("a folder or an s3a:// address")
-    if "://" in value and not re.match(r"(s3a?|file)://.", value):
+    scheme, separator, rest = value.partition("://")
+    if separator and not (scheme.lower() in ("s3", "s3a", "file") and rest):
         raise ValueError("a local folder, s3a://bucket/prefix or s3://bucket/prefix")
-    return value
+    return f"{scheme.lower()}://{rest}" if separator else value
 
 
 def bucket_name(value: str) -> str:

@@ -50,5 +50,5 @@ def find(lake: Lake, name: str, kind: str) -> tuple[Person, int]:
         shared = {email for (email,) in ask(_SHARED, sorted(emails), users)}
         emails -= shared
         urls = ask(_URLS) if emails else []
-        visitors = {visitor for visitor, url in urls if addresses(url) & emails}
+        visitors = {visitor for visitor, url in urls if not emails.isdisjoint(addresses(url))}
     return Person(frozenset(users), frozenset(emails), frozenset(visitors)), len(shared)

@@ -7,7 +7,7 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from urllib.parse import unquote
@@ -28,6 +28,8 @@ _TEXTS = ("url", "name", "recommended_url", "because_url", "landing_path", "exit
 
 HAS_AT = "@|%(25)*40"  # an expression: where an address may be
 _LONGEST = 256  # characters of an address, on each side of its @
+_LONGEST_NAME = 64  # of them before the @, by RFC 5321, where more stands before the address
+_REMEMBERED = 1 << 16  # addresses of one text that are not looked up again
 _PART = r"""[^\s"<>()\[\]\\,;@]"""
 _ADDRESS = re.compile(rf"(?<!{_PART})({_PART}+)@(?=({_PART}+))")
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*")
@@ -35,22 +37,23 @@ _MAY_END = re.compile(r"[/?#&=:'`{}|+!*~]")  # part of an address, or what comes
 _NUMBER = re.compile(r"(?<![\w.:+/-])[+-]?\d{1,40}(?![\w.:+/-])")
 
 
-def addresses(text: str) -> set[str]:
+def addresses(text: str) -> Iterator[str]:
     """All that may be an e-mail address in a text or URL, in lower case, decoded.
+
+    Of a long text there are many, so they come one by one.
 
     >>> sorted(addresses("/invite?to=O'Brien%40example.com#top"))[:2]
     ["/invite?to=o'brien@example.com", "/invite?to=o'brien@example.com#top"]
     >>> "o'brien@example.com" in addresses("/invite?to=O'Brien%40example.com#top")
     True
     """
-    found = set()
     for match in _ADDRESS.finditer(_decoded(text).lower()):
         local, rest = match[1][-_LONGEST:], match[2][:_LONGEST]
-        starts = [0, *(end.end() for end in _MAY_END.finditer(local))]
+        within = max(0, len(local) - _LONGEST_NAME)
+        starts = [0, *(end.end() for end in _MAY_END.finditer(local, within))]
         host = _HOST.match(rest)
-        ends = {rest, host[0] if host else rest}
-        found |= {f"{local[start:]}@{end}" for start in starts for end in ends if local[start:]}
-    return found
+        for end in {rest, host[0] if host else rest}:
+            yield from (f"{local[start:]}@{end}" for start in starts if local[start:])
 
 
 def _decoded(text: str) -> str:
@@ -131,7 +134,15 @@ class Forgotten:
         return pc.is_in(values, pa.array(known, values.type))
 
     def _in_text(self, text: str) -> bool:
-        return any(self.knows(EMAIL, address) for address in addresses(text))
+        seen: set[str] = set()
+        for address in addresses(text):
+            if address not in seen:
+                if self.knows(EMAIL, address):
+                    return True
+                seen.add(address)
+                if len(seen) > _REMEMBERED:
+                    seen.clear()
+        return False
 
     def in_raw(self, source: str, raw: str) -> bool:
         """Whether a record that could not be understood names a forgotten person."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from clicklake.config import Config
 from clicklake.errors import ConfigError, InputError
@@ -76,7 +77,7 @@ def folders(config: Config, known: Collection[str] = ()) -> list[Folder]:
     found = []
     is_any = False
     for source, storage in roots.items():
-        others = [other.root for other in (*roots.values(), output) if other is not storage]
+        others = [other for other in (*roots.values(), output) if other is not storage]
         listed, pending = settled(storage, _files(storage, others), now, settle_seconds)
         files = listed + tuple(output.list(f"{REPLAYED}/{source}"))
         is_there = bool(files) or (isinstance(storage, LocalStorage) and storage.folder.is_dir())
@@ -92,24 +93,30 @@ def folders(config: Config, known: Collection[str] = ()) -> list[Folder]:
 
 
 def _check_apart(roots: Mapping[str, Storage], output: Storage) -> None:
-    places: dict[str, str] = {output.root: "OUTPUT_DATA"}
+    places = {output.resolved(): "OUTPUT_DATA"}
     for source, storage in roots.items():
-        if storage.root in places:
+        place = storage.resolved()
+        if place in places:
             raise ConfigError(
                 f"{storage.root}: is the folder of both [SOURCES] {source.upper()} and "
-                f"{places[storage.root]}; each needs a folder of its own."
+                f"{places[place]}; each needs a folder of its own."
             )
-        places[storage.root] = f"[SOURCES] {source.upper()}"
+        places[place] = f"[SOURCES] {source.upper()}"
 
 
-def _files(storage: Storage, others: list[str]) -> tuple[FileInfo, ...]:
+def _files(storage: Storage, others: Sequence[Storage]) -> tuple[FileInfo, ...]:
     """The files below a folder that belong to it, and not to another folder within it."""
-    top = storage.root.rstrip("/") + "/"
-    below = [other.removeprefix(top) + "/" for other in others if other.startswith(top)]
+    top = f"{storage.resolved()}/"
+    within = [place for other in others if not top.startswith(place := f"{other.resolved()}/")]
+
+    @cache
+    def is_own(folder: str) -> bool:
+        return not f"{storage.resolved(folder)}/".startswith(tuple(within))
+
     return tuple(
         info
         for info in storage.list()
-        if not info.path.startswith(tuple(below)) and not _is_hidden(info.path)
+        if not _is_hidden(info.path) and is_own(info.path.rpartition("/")[0])
     )
 
 

@@ -33,6 +33,8 @@ from clicklake.parse.texts import expect
 from clicklake.progress import WORK
 from clicklake.storage import CHUNK, FileInfo, Storage, open_storage
 
+_NAMES, _NAME = 100, 200  # unknown columns that are told of, and characters of each
+
 
 class LogReader(DataSourceReader):
     """Plans splits and reads them; all state is plain, so that it travels to any worker."""
@@ -131,7 +133,8 @@ class LogReader(DataSourceReader):
             rest = parsed.rest
             summary.ends_with_newline = block.endswith(b"\n")
         if layout:
-            summary.unknown_columns = layout.unknown
+            summary.unknown_columns = [name[:_NAME] for name in layout.unknown[:_NAMES]]
+            summary.unknown_count = len(layout.unknown)
         summary.digest = stored.digest()
 
     def _account(

@@ -21,7 +21,8 @@ class SplitSummary:
     months: list[tuple[int, int]] = field(default_factory=list)
     digest: str = ""
     ends_with_newline: bool = True
-    unknown_columns: list[str] = field(default_factory=list)
+    unknown_columns: list[str] = field(default_factory=list)  # the first of them
+    unknown_count: int = 0
     has_header: bool = False  # where there must be none
     refused: str | None = None  # why the whole file cannot be trusted
     damaged: bool = False  # … because of its own bytes: it may be set aside

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 from rich.console import Console
+from rich.text import Text
 
 from clicklake.progress.bar import Bar
 from clicklake.progress.work import WORK
+from clicklake.shown import harmless
 
 
 @dataclass
@@ -35,10 +37,10 @@ class Reporter:
     stages: list[Stage] = field(default_factory=list)
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=not self.console.is_terminal)
+        self.console.print(harmless(text), markup=False, soft_wrap=not self.console.is_terminal)
 
     def warn(self, text: str) -> None:
-        shown = f"[yellow]warning:[/yellow] {_escaped(text)}"
+        shown = Text.assemble(("warning:", "yellow"), " ", harmless(text))
         self.console.print(shown, soft_wrap=not self.console.is_terminal)
 
     @contextmanager
@@ -85,7 +87,3 @@ def _line(stage: Stage) -> str:
         return line
     rate = f"{stage.rows / stage.seconds:>12,.0f} rows/s" if stage.seconds > 0.05 else ""
     return f"{line}{stage.rows:>14,} rows{rate}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 from clicklake import buckets
 from clicklake.config import Config
 from clicklake.engines import Engine
+from clicklake.engines.words import is_disk_full
 from clicklake.errors import ClicklakeError
 from clicklake.lake import Change, Lake, Month, privacy
 from clicklake.lake.metrics import Books, RunMetrics
@@ -27,6 +29,8 @@ from clicklake.run.landing import Landed, Reading
 from clicklake.run.options import Options
 from clicklake.run.plan import RunPlan
 from clicklake.schemas import CLICKSTREAM, QUARANTINE, TABLES
+from clicklake.shown import listed
+from clicklake.storage import LocalStorage
 
 
 class Execution:
@@ -70,10 +74,12 @@ class Execution:
         lake, run_id = self.context.lake, self.context.run_id
         try:
             books = self._stage()
-        except BaseException:
+        except BaseException as error:
             lake.discard(run_id)
             # What failed may have done so because the other run swept this one's staged files.
             lake.refuse_if_overtaken()
+            if is_disk_full(error):
+                raise ClicklakeError(_disk_is_full(lake)) from error
             raise
         if (self.options.replay and not self._has_news()) or self._has_only_bad_files():
             lake.discard(run_id)
@@ -144,7 +150,7 @@ class Execution:
     def _warn_of_unknown_columns(self, landed: Landed) -> None:
         names = {name for split in landed.summaries for name in split.unknown_columns}
         if names:
-            shown = ", ".join(sorted(name or "(no name)" for name in names))
+            shown = listed(names, max(split.unknown_count for split in landed.summaries))
             source = landed.planned.source
             self.context.reporter.warn(f"{source}: unknown columns are ignored: {shown}")
 
@@ -191,6 +197,16 @@ class Execution:
                 )
             )
         return metrics
+
+
+def _disk_is_full(lake: Lake) -> str:
+    folders = [tempfile.gettempdir()]
+    folders += [lake.storage.root] if isinstance(lake.storage, LocalStorage) else []
+    return (
+        f"No space is left on the disk of {' or '.join(reversed(folders))}: the lake is as it was. "
+        "Free some (etl.py vacuum --all removes the lake's earlier states; TMPDIR names another "
+        "folder for what the engine spills), then run again."
+    )
 
 
 def new_run_id(now: datetime) -> str:

@@ -37,6 +37,9 @@ class Storage(Protocol):
     def root(self) -> str:
         """The root as a user and both engines spell it."""
 
+    def resolved(self, path: str = "") -> str:
+        """Which place a path is, however it is spelled: links followed, doubled slashes gone."""
+
     def uri(self, path: str) -> str:
         """A path as an engine reads or writes it."""
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 
 from clicklake.errors import AccessError, DamagedError, InputError
 from clicklake.storage.durable import sync_path
 from clicklake.storage.errors import explained, raise_access
 from clicklake.storage.interface import CHUNK, THREADS, FileInfo
+from clicklake.storage.names import spelled, unspelled
 
 
 class LocalStorage:
@@ -26,8 +28,14 @@ class LocalStorage:
     def root(self) -> str:
         return str(self.folder)
 
+    def resolved(self, path: str = "") -> str:
+        return os.path.realpath(self._at(path))
+
     def uri(self, path: str) -> str:
         return str(self.folder / path)
+
+    def _at(self, path: str) -> Path:
+        return self.folder / unspelled(path)
 
     def _below(self, top: Path) -> list[FileInfo]:
         found = []
@@ -42,16 +50,20 @@ class LocalStorage:
         return sorted(found, key=lambda info: info.path)
 
     def list(self, prefix: str = "") -> list[FileInfo]:
-        top = self.folder / prefix if prefix else self.folder
+        top = self._at(prefix)
         with explained(str(top)):
             return self._below(top) if top.exists() else []
 
     def _info(self, file: Path) -> FileInfo | None:
-        with suppress(FileNotFoundError):
+        """None for a file that has vanished, and for a link that leads nowhere."""
+        try:
             stat = file.stat()
-            path = file.relative_to(self.folder).as_posix()
-            return FileInfo(path, stat.st_size, str(stat.st_mtime_ns))
-        return None
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP):
+                return None
+            raise
+        path = spelled(file.relative_to(self.folder).as_posix())
+        return FileInfo(path, stat.st_size, str(stat.st_mtime_ns))
 
     @staticmethod
     def modified(info: FileInfo) -> float:
@@ -60,7 +72,7 @@ class LocalStorage:
 
     def chunks(self, file: FileInfo, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         left = (file.size if end is None else end) - start
-        with explained(self.uri(file.path)), (self.folder / file.path).open("rb") as stream:
+        with explained(self.uri(file.path)), self._at(file.path).open("rb") as stream:
             stream.seek(start)
             while left > 0:
                 chunk = stream.read(min(CHUNK, left))
@@ -72,17 +84,17 @@ class LocalStorage:
     def read(self, path: str) -> bytes | None:
         with explained(self.uri(path)):
             try:
-                return (self.folder / path).read_bytes()
+                return self._at(path).read_bytes()
             except FileNotFoundError:
                 return None
 
     def write(self, path: str, data: bytes) -> None:
         with explained(self.uri(path)):
-            self._temporary(path, data).replace(self.folder / path)
-            sync_path((self.folder / path).parent)
+            self._temporary(path, data).replace(self._at(path))
+            sync_path(self._at(path).parent)
 
     def upload(self, path: str, file: Path) -> None:
-        target = self.folder / path
+        target = self._at(path)
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         with explained(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +105,7 @@ class LocalStorage:
 
     @contextmanager
     def writing(self, path: str) -> Iterator[Path]:
-        target = self.folder / path
+        target = self._at(path)
         with explained(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
             yield target
@@ -102,16 +114,16 @@ class LocalStorage:
         with explained(self.uri(path)):
             temporary = self._temporary(path, data)
             try:
-                os.link(temporary, self.folder / path)
+                os.link(temporary, self._at(path))
             except FileExistsError:
                 return False
             finally:
                 temporary.unlink()
-            sync_path((self.folder / path).parent)
+            sync_path(self._at(path).parent)
             return True
 
     def _temporary(self, path: str, data: bytes) -> Path:
-        target = self.folder / path
+        target = self._at(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         with temporary.open("wb") as stream:
@@ -122,7 +134,7 @@ class LocalStorage:
 
     def open_lock(self, path: str) -> int:
         """A descriptor of a file to be locked."""
-        file = self.folder / path
+        file = self._at(path)
         with explained(str(file)):
             file.parent.mkdir(parents=True, exist_ok=True)
             return os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
@@ -130,11 +142,11 @@ class LocalStorage:
     def move(self, moves: Iterable[tuple[str, str]]) -> None:
         folders = set()
         for source, target in moves:
-            destination = self.folder / target
+            destination = self._at(target)
             with explained(str(destination)):
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    (self.folder / source).replace(destination)
+                    self._at(source).replace(destination)
                 except FileNotFoundError:
                     if not destination.exists():
                         raise _lost(destination) from None
@@ -145,11 +157,11 @@ class LocalStorage:
     def link(self, pairs: Iterable[tuple[str, str]]) -> None:
         folders = set()
         for source, target in pairs:
-            name = self.folder / target
+            name = self._at(target)
             with explained(str(name)):
                 name.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    os.link(self.folder / source, name)
+                    os.link(self._at(source), name)
                 except FileExistsError:
                     pass
                 except FileNotFoundError:
@@ -161,7 +173,7 @@ class LocalStorage:
 
     def delete(self, paths: Iterable[str]) -> None:
         for path in paths:
-            file = self.folder / path
+            file = self._at(path)
             with explained(str(file)):
                 file.unlink(missing_ok=True)
             self._drop_empty(file.parent)
@@ -181,10 +193,15 @@ class LocalStorage:
     def sync(self, paths: Iterable[str]) -> None:
         def sync(path: str) -> None:
             with explained(self.uri(path)):
-                sync_path(self.folder / path)
+                sync_path(self._at(path))
 
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(sync, paths))
+            list(pool.map(sync, [*(files := list(paths)), *self._folders_of(files)]))
+
+    def _folders_of(self, paths: Iterable[str]) -> set[str]:
+        """The folders that name the files, and those that name these, up to the root."""
+        parents = {PurePosixPath(path).parent for path in paths}
+        return {str(each) for parent in parents for each in (parent, *parent.parents)}
 
     def check_writable(self) -> None:
         for folder, _, _ in os.walk(self.folder, onerror=raise_access):
@@ -192,7 +209,7 @@ class LocalStorage:
                 raise AccessError(f"{folder}: cannot be written. Check its permissions.")
 
     def delete_tree(self, prefix: str) -> None:
-        shutil.rmtree(self.folder / prefix, ignore_errors=True)
+        shutil.rmtree(self._at(prefix), ignore_errors=True)
 
 
 def _lost(file: Path) -> DamagedError:

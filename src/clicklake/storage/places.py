@@ -30,4 +30,4 @@ def join(location: str, name: str) -> str:
 
 
 def is_s3(location: str) -> bool:
-    return location.startswith(("s3://", "s3a://"))
+    return urlsplit(location).scheme in ("s3", "s3a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ class S3Storage:
     @property
     def root(self) -> str:
         return f"s3a://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def resolved(self, path: str = "") -> str:
+        return re.sub("/+", "/", f"s3a://{self.bucket}/{self._key(path)}").rstrip("/")
 
     def uri(self, path: str) -> str:
         return f"s3a://{self.bucket}/{self._key(path)}"
