@@ -58,8 +58,10 @@ format: .venv/dev  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-notebook: .venv/dev  ## open the notebook on the lake (make etl first)
-	$(BIN)/jupyter lab src/nb/notebook.ipynb
+# Jupyter wants to be told that it may run as root, as in containers.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+notebook: .venv/dev  ## open the notebook on the lake (make etl first; FLAGS= goes to Jupyter)
+	$(BIN)/jupyter lab $(AS_ROOT) $(FLAGS) src/nb/notebook.ipynb
 
 clean:  ## remove what was built, not the lake
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache

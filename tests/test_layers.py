@@ -26,7 +26,7 @@ LAYERS = [
     {"run"},
     {"forget"},
     {"ask"},
-    {"cli", "reading"},
+    {"cli", "reading", "notebook"},
 ]
 
 LONGEST = 300  # lines of a file

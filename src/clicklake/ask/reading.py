@@ -85,6 +85,8 @@ def open_lake(
     if engine == "duckdb":
         connection = sql.connect(found, time_zone=zone)
         connection.execute("set timezone = ?", [zone])
+        # So that questions about spans of time are the same on every engine.
+        connection.execute("create macro unix_timestamp(time) as epoch(time)::bigint")
         return OpenLake(
             found,
             zone,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from clicklake.lake.metrics import RunMetrics
 from clicklake.report import charts
 from clicklake.report.findings import bad_share
-from clicklake.report.layout import data_table, section, started
+from clicklake.report.layout import data_table, section
 from clicklake.report.markup import Child, Markup
 
 SHOWN = 12  # runs
@@ -22,7 +23,7 @@ def quality_of(metrics: RunMetrics, earlier: Sequence[RunMetrics]) -> Markup | N
     shares = [share for run in runs for source in sources if (share := _bad(run, source))]
     most = max(shares, default=0) or 1
     rows = [
-        [started(run), *(cell for source in sources for cell in _cells(run, source, most))]
+        [_short(run), *(cell for source in sources for cell in _cells(run, source, most))]
         for run in reversed(runs)
     ]
     heads = ["run", *(head for source in sources for head in (f"{source}: read", "bad rows"))]
@@ -31,6 +32,10 @@ def quality_of(metrics: RunMetrics, earlier: Sequence[RunMetrics]) -> Markup | N
         data_table(heads, rows, "Rows and bad rows of the newest runs"),
         note=f"The newest {len(runs)} runs that read rows, this one first.",
     )
+
+
+def _short(run: RunMetrics) -> str:
+    return f"{datetime.fromisoformat(run.started_at):%-d %b %Y, %H:%M}"
 
 
 def _bad(run: RunMetrics, source: str) -> float | None:
