@@ -1,18 +1,11 @@
 """Publishing to a folder: each clean event once, in order, whatever the runs and the kills."""
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from clicklake.config import ROOT
 from clicklake.errors import InputError, LeaseHeldError
 from clicklake.lake import open_snapshot
 from clicklake.schemas import CLICKSTREAM
@@ -331,59 +324,3 @@ def publish_twice(lake, rows, folder, call):
 
         call(publish_)
     return read_folder(folder)
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_the_stream_is_that_of_an_undisturbed_run(lake, state, tmp_path):
-    rng = random.Random(11)
-    lake.commit(random_events(3000, seed=5, hours=30))
-    script = tmp_path / "publish.py"
-    script.write_text(PUBLISH)
-    command = [sys.executable, str(script), str(ROOT / "src"), str(lake.root)]
-    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    whole = tmp_path / "whole"
-    started = time.monotonic()
-    subprocess.run([*command, str(whole)], check=True, env=env)
-    usual = time.monotonic() - started
-
-    killed = tmp_path / "killed"
-    kills = 0
-    for _ in range(20):
-        process = subprocess.Popen([*command, str(killed)], env=env)
-        time.sleep(usual * rng.uniform(0.3, 0.95))
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
-    subprocess.run([*command, str(killed)], check=True, env=env)
-
-    assert kills > 0
-    assert unmarked(read_folder(killed)) == unmarked(read_folder(whole))
-    assert len({m["publisher"] for m in read_folder(killed)}) == 1
-    assert published_by_visitor_is_ordered(read_folder(killed))
-
-
-PUBLISH = """
-import sys, time
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from clicklake.streaming.folder import FolderSink
-from clicklake.streaming.state import State
-from clicklake.streaming.publisher import publish
-from clicklake.lake import open_snapshot
-
-class Slow(FolderSink):
-    chunk = 100
-    def send(self, events):
-        time.sleep(0.01)
-        super().send(events)
-
-folder = Path(sys.argv[3])
-(folder / "_publisher").mkdir(parents=True, exist_ok=True)
-publish(lambda: open_snapshot(sys.argv[2]), State(folder / "_publisher"), Slow(folder))
-"""
-
-
-def published_by_visitor_is_ordered(messages):
-    times = defaultdict(list)
-    for message in messages:
-        times[message["anonymous_user_id"]].append(message["time"])
-    return all(of_visitor == sorted(of_visitor) for of_visitor in times.values())

@@ -1,11 +1,6 @@
 """Batch files and windows against counts made apart from the product, killed or not."""
 
 import json
-import random
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter, defaultdict
 from datetime import timedelta
 from itertools import count
@@ -15,7 +10,6 @@ import duckdb
 import pytest
 
 import postgres
-from clicklake.config import ROOT
 from clicklake.errors import AccessError, ConfigError, InputError
 from clicklake.lake import open_snapshot
 from clicklake.streaming import summarizer
@@ -419,29 +413,3 @@ def test_stream_and_daily_batch_agree_on_each_day(tmp_path, out):
     found = [row[1:6] for row in tables(out)["stream_windows"] if row[0] == "day"]
     assert found == daily
     assert len(daily) == 4
-
-
-@pytest.mark.slow
-def test_killed_with_9_at_twenty_random_moments_the_bytes_are_the_same(stream, out, tmp_path):
-    rng = random.Random(3)
-    put(stream, in_time(random_events(30_000, hours=30)))
-    command = [sys.executable, str(ROOT / "src" / "scripts" / "stream.py"), "summarize"]
-    command += ["--stream", str(stream), "--every", "100", "--out"]
-    started = time.monotonic()
-    subprocess.run([*command, str(out)], check=True, cwd=ROOT / "src")
-    usual = time.monotonic() - started
-    killed, kills = tmp_path / "killed", 0
-
-    while kills < 20:
-        process = subprocess.Popen([*command, str(killed)], cwd=ROOT / "src")
-        time.sleep(rng.uniform(0.2, usual))
-        process.send_signal(signal.SIGKILL)
-        if process.wait() != -signal.SIGKILL:
-            break
-        kills += 1
-    subprocess.run([*command, str(killed)], check=True, cwd=ROOT / "src")
-
-    assert kills > 3
-    assert files(killed) == files(out)
-    assert len(files(out)) == 300
-    assert tables(killed) == tables(out)

@@ -84,15 +84,18 @@ class Broker:
     def copy_topic(self, source, target):
         """Copy a topic's messages as a mirror does: partitions, keys, headers, not the offsets."""
         from confluent_kafka import Producer
-        from confluent_kafka.admin import NewTopic
 
-        admin = self.admin()
-        partitions = admin.list_topics(source).topics[source].partitions
-        admin.create_topics([NewTopic(target, len(partitions), 1)])[target].result()
+        self.create_topic(target)
         producer = Producer({"bootstrap.servers": self.address, "log_level": 0})
         for m in self.messages(source):
             producer.produce(target, m.value(), m.key(), m.partition(), headers=m.headers())
         producer.flush()
+
+    def create_topic(self, name):
+        from confluent_kafka.admin import NewTopic
+
+        admin = self.admin()
+        admin.create_topics([NewTopic(name, -1, -1)])[name].result()
 
     def delete_topic(self, name):
         admin = self.admin()
@@ -128,7 +131,8 @@ class Broker:
         assert done.returncode == 0, done.stderr
 
     def _command(self):
-        return [_java(), "-Xmx512m", "-Xms256m", "-cp", f"{JARS}/*"]
+        quick = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m", "-Xms256m")
+        return [_java(), *quick, "-cp", f"{JARS}/*"]
 
 
 def _java() -> str | None:
@@ -165,4 +169,6 @@ offsets.topic.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+broker.heartbeat.interval.ms=200
+broker.session.timeout.ms=1000
 """

@@ -31,7 +31,7 @@ from clicklake.streaming.stream import (
 )
 
 TIMEOUT = 20.0
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.1
 
 
 _COMMIT_TIMEOUT = 60.0
@@ -39,7 +39,8 @@ _COMMIT_TIMEOUT = 60.0
 
 def client_settings(servers: str, properties: str) -> dict[str, Any]:
     """Settings of librdkafka, those of the user's file included."""
-    return {**_read_properties(properties), "bootstrap.servers": servers, "log_level": 2}
+    usual = {"reconnect.backoff.max.ms": 1000, "log_level": 2}
+    return {**usual, **_read_properties(properties), "bootstrap.servers": servers}
 
 
 def _read_properties(file: str) -> dict[str, str]:
@@ -62,6 +63,8 @@ def reading_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
         "enable.partition.eof": True,
+        # How long a broker waits at a partition's end before it says that there is nothing.
+        "fetch.wait.max.ms": 100,
     }
 
 
@@ -123,7 +126,7 @@ def last_position(settings: Mapping[str, Any], topic: str, own: Mark | None) -> 
 
     Messages that are not of the publisher `own` do not count.
     """
-    consumer = Consumer(reading_settings(settings))
+    consumer = Consumer(reading_settings(settings) | {"fetch.wait.max.ms": 10})
     try:
         partitions = sorted(consumer.list_topics(topic, TIMEOUT).topics[topic].partitions)
         bounds = bounds_of(consumer, topic, partitions)
