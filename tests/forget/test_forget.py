@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
@@ -303,3 +304,12 @@ def contents_of(lake):
 @pytest.mark.parametrize("name", ["+-5", "--5", "5-", "\u0665"])
 def test_what_is_no_number_is_no_user(name):
     assert kind_of(name) == "visitor"
+
+
+@pytest.mark.parametrize(
+    "column", ["url", "name", "recommended_url", "because_url", "landing_path", "exit_path"]
+)
+def test_an_address_is_found_in_every_column_of_texts(column):
+    forgotten = Forgotten().with_person(Person(emails=frozenset(["ann@example.com"])))
+    rows = pa.table({column: ["/?to=Ann%40Example.com", "/?to=bob@example.com", None]})
+    assert forgotten.in_rows(rows).to_pylist() == [True, False, False]

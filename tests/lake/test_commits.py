@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -241,3 +242,33 @@ def test_a_copy_on_s3_is_made_at_once() -> None:
 
     assert _at_once().multipart_threshold >= 1 << 30
     assert S3Storage("b", "p").root == "s3a://b/p"
+
+
+def test_what_a_commit_moves_is_on_the_disk_before_its_entry_is(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut after the entry must find the staged files, and their names."""
+    synced: set[str] = set()
+    real_sync, real_link = os.fsync, os.link
+
+    def sync(descriptor: int) -> None:
+        synced.add(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real_sync(descriptor)
+
+    def link(source: object, target: Path) -> None:
+        if target.parent.name == "log":
+            entry = log.Entry.from_json(Path(source).read_bytes(), "")
+            for staged, _ in entry.moves:
+                path = storage.folder / staged
+                assert str(path) in synced
+                assert str(path.parent) in synced
+                assert str(path.parent.parent) in synced
+        real_link(source, target)
+
+    lake = _opened(storage)
+    change = _change(lake, "one")
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "link", link)
+    lake.commit(change)
+    live = {str(storage.folder / folder) for folder in ("users", "_clicklake/data/users")}
+    assert live <= synced  # the names that the moves made
