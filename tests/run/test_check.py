@@ -10,6 +10,7 @@ import pytest
 
 import hostile
 from bad_logs import GOOD, MILLISECONDS, updates
+from clicklake.cli import app
 from clicklake.cli import main as cli
 
 Checked = Callable[..., tuple[int, dict, str]]
@@ -47,12 +48,20 @@ def test_good_logs(checked: Checked, tmp_path: Path) -> None:
     assert not (tmp_path / "lake").exists()
 
 
+def test_it_is_a_command_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile.write({"clickstream": {"a.csv.gz": GOOD}}, tmp_path / "in")
+    given = [f"--input={tmp_path / 'in'}", f"--output={tmp_path / 'lake'}", "--as-of=2018-12-31"]
+    assert app.main(["check", *given]) == 4
+    assert "A run would publish nothing and exit with 4." in capsys.readouterr().err
+
+
 def test_what_was_read_is_not_new(checked: Checked, tmp_path: Path) -> None:
     files = {"clickstream": {"a.csv": GOOD}}
     assert checked(files)[0] == 0  # a run
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "lake").rglob("*")}
-    code, told, _ = checked(files, "check")
+    code, told, shown = checked(files, "check")
     assert code == 0
+    assert "A run would find nothing new." in shown
     assert (told["sources"][0]["files"], told["sources"][0]["new"]) == (1, 0)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "lake").rglob("*")} == before
 

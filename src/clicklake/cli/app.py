@@ -19,11 +19,14 @@ COMMANDS = {
         "main",
         "bring the lake up to date with its raw logs; check, verify, replay, forget-user",
     ),
+    "check": ("main", "say what etl would do, from samples; writes nothing"),
     "query": ("query", "ask the lake in SQL"),
     "deploy": ("deploy", "run the job on Amazon EMR"),
     "stream": ("stream", "publish the clean events on a stream, and summarize it"),
     "generate": ("generate", "write sample logs"),
 }
+
+VERBS = {"check": ("check",)}  # commands that are a verb of their module
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
 def run(name: str, arguments: Sequence[str]) -> int:
     """Run the command of that name; a package that it lacks is told in one line."""
     module, _ = COMMANDS[name]
+    arguments = [*VERBS.get(name, ()), *arguments]
     return outer.guarded(lambda: import_module(f"clicklake.cli.{module}").main(arguments))
 
 

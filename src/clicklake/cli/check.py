@@ -31,7 +31,13 @@ def show(console: Console, check: Check) -> None:
         console.print(f"{name}: its folder is not there", markup=False)
     for hint in check.hints:
         console.print(hint, style="yellow", markup=False)
-    console.print(VERDICTS.get(check.exit_code, _REFUSED), style="bold", markup=False)
+    console.print(_verdict(check), style="bold", markup=False)
+
+
+def _verdict(check: Check) -> str:
+    if not any(source.new for source in check.sources):
+        return "A run would find nothing new."
+    return VERDICTS.get(check.exit_code, _REFUSED)
 
 
 def _table(check: Check) -> Table:

@@ -60,7 +60,12 @@ def parser() -> argparse.ArgumentParser:
     verify = verbs.add_parser("verify", help="re-read the lake and prove it")
     _add_common(verify, default=argparse.SUPPRESS)
     verify.set_defaults(action=_verify)
-    check = verbs.add_parser("check", help="say what a run would do, from samples; writes nothing")
+    check = verbs.add_parser(
+        "check",
+        help="say what a run would do, from samples; writes nothing",
+        epilog=outer.EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     _add_common(check, default=argparse.SUPPRESS)
     check.add_argument("--as-of", type=_date, metavar="DATE", default=argparse.SUPPRESS)
     check.set_defaults(action=_check)
