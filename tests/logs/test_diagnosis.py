@@ -153,8 +153,30 @@ def test_what_lies_behind_the_beginning_is_not_guessed(tmp_path):
     assert cause_of(look(tmp_path, "user_updates", "a", updates().replace('"7"', '"x"'))) is None
 
 
+def test_what_may_be_private_is_not_named(tmp_path):
+    """Values of shifted columns, and a row where a header is looked for."""
+    shifted = "".join(f'"a@b.example","7","Ann","production","{n}@b.example"\n' for n in range(9))
+    head = look(tmp_path, "user_updates", "a", shifted)
+    assert environments(head) == [("(no word)", 9)]
+    (tmp_path / "a").unlink()
+    names = "".join(f'"2018-04-01","7","a@b.example","x","Name{n}x"\n' for n in range(11))
+    head = look(tmp_path, "user_updates", "a", names.replace("0x", "zero"))
+    assert environments(head) == [("more than 10 different values", 11)]
+    (tmp_path / "a").unlink()
+    head = look(
+        tmp_path, "clickstream", "a", clicks(header="ann@b.example,/a,x,Chrome,Linux,1x1\n")
+    )
+    assert "no header" in cause_of(head).found
+    (tmp_path / "a").unlink()
+    head = look(tmp_path, "user_updates", "a", updates(day="Ann Lee "))
+    assert cause_of(head).found == "updated_at in a format that is not known"
+
+
 def test_the_environments_that_were_found(tmp_path):
     content = lines(views(5, environment="prod") + views(2, environment="PRODUCTION"))
     head = look(tmp_path, "page_views", "a", content)
     assert environments(head) == [("prod", 5), ("PRODUCTION", 2)]
     assert head.is_all_filtered
+    (tmp_path / "a").unlink()
+    headed = "updated_at,user_id,email,name,environment\n" + updates().replace("production", "dev")
+    assert environments(look(tmp_path, "user_updates", "a", headed)) == [("dev", 9)]

@@ -37,7 +37,9 @@ def show(console: Console, check: Check) -> None:
 def _verdict(check: Check) -> str:
     if not any(source.new for source in check.sources):
         return "A run would find nothing new."
-    return VERDICTS.get(check.exit_code, _REFUSED)
+    verdict = VERDICTS.get(check.exit_code, _REFUSED)
+    is_odd = check.hints or any(source.wrong for source in check.sources)
+    return f"{verdict} See above what looks wrong." if is_odd else verdict
 
 
 def _table(check: Check) -> Table:

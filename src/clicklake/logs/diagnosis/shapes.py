@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from json import JSONDecodeError, JSONDecoder
 
@@ -134,7 +135,7 @@ def _other_names(head: Head) -> Cause | None:
     if head.layout is not None:
         return None
     fields = [field.strip(" \t").lower() for field in csv.split(head.lines[0]) or []]
-    if any(field.isdigit() for field in fields):
+    if not all(re.fullmatch(r"[^\W\d][\w .-]*", field) for field in fields):
         return Cause("no header, but a row on the first line", _csv(head), "add the header")
     lacking = ", ".join(name for name in head.source.names if name not in fields)
     without = f", without {lacking}" if lacking else ""

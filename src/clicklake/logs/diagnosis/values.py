@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from clicklake.logs.diagnosis.cause import Cause, shortened
 from clicklake.logs.diagnosis.heads import Head
+from clicklake.logs.diagnosis.shapes import has_header
 from clicklake.parse import csv, jsonl
 from clicklake.parse.values import SECOND
 
@@ -30,6 +31,7 @@ _FORMATS = {
     r"\d{1,2}[/.]\d{1,2}[/.]\d{2,4}.*": "a format with the day or the month first",
     r".*\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec).*": "a format with names of months",
 }
+_MANY = 10  # values, from which on they are no environments
 _TIMES = ("invalid_time", "time_out_of_range")
 _SECONDS = "seconds since 1970, such as 1522573923"
 _ISO = "ISO 8601, such as 2018-04-01T09:12:03Z"
@@ -37,31 +39,39 @@ _ISO = "ISO 8601, such as 2018-04-01T09:12:03Z"
 
 def times(head: Head) -> Cause | None:
     """Times in another unit or format, if most of the bad rows are bad for their times."""
-    bad = [raw for reason, raw in head.rejects if reason in _TIMES]
+    bad = [(reason, raw) for reason, raw in head.rejects if reason in _TIMES]
     if 2 * len(bad) <= len(head.rejects):
         return None
     column = next(n for n in ("time", "ts", "updated_at") if n in _names(head))
-    value = next(filter(None, (_value(head, raw, column) for raw in bad)), None)
+    values = ((reason, _value(head, raw, column)) for reason, raw in bad)
+    reason, value = next((pair for pair in values if pair[1]), ("", None))
     if value is None:
         return None
-    expected = _SECONDS if column == "time" else _ISO
     kind = _kind(value, head.time_range)
-    shown = shortened(value, 40)
-    if kind:
-        remedy = f"give {column} in that way where the log is written"
-        return Cause(f"{column} in {kind}, such as {shown}", expected, remedy)
-    if head.rejects[0][0] == "time_out_of_range" or "time_out_of_range" in dict(head.rejects):
+    if kind is None and reason == "time_out_of_range":
         first, after = (_day(edge) for edge in head.time_range)
         remedy = "look at the clock that wrote them, or give the run's date by --as-of"
-        return Cause(f"{column} such as {shown}", f"times from {first} to before {after}", remedy)
+        found = f"{column} such as {shortened(value, 40)}"
+        return Cause(found, f"times from {first} to before {after}", remedy)
+    # What is no time may be anything, also what nobody should read here.
+    found = f"{kind}, such as {shortened(value, 40)}" if kind else "a format that is not known"
     remedy = f"give {column} in that way where the log is written"
-    return Cause(f"{column} such as {shown}", expected, remedy)
+    return Cause(f"{column} in {found}", _SECONDS if column == "time" else _ISO, remedy)
 
 
 def environments(head: Head) -> list[tuple[str, int]]:
-    """The environments of the rows, the most frequent first."""
-    found = Counter(_value(head, row, "environment") or "(none)" for row in head.lines)
-    return [(shortened(value, 30), count) for value, count in found.most_common(5)]
+    """The environments of the rows, the most frequent first; what reads like none is not named."""
+    rows = head.lines[1:] if has_header(head.source, head.text) else head.lines
+    found = Counter(_word(_value(head, row, "environment")) for row in rows)
+    if len(found) > _MANY:
+        return [(f"more than {_MANY} different values", found.total())]
+    return found.most_common(5)
+
+
+def _word(value: str | None) -> str:
+    if value is None:
+        return "(none)"
+    return value if re.fullmatch(r"[^\W\d_][\w-]{0,29}", value) else "(no word)"
 
 
 def _names(head: Head) -> tuple[str, ...]:
