@@ -48,7 +48,7 @@ def test_every_byte_was_read() -> None:
 @pytest.mark.parametrize("lost", [0, 1, 2])
 def test_a_split_that_is_missing_is_found(lost: int) -> None:
     splits = SPLITS[:lost] + SPLITS[lost + 1 :]
-    with pytest.raises(ClicklakeError, match="not read once|not all of it was read"):
+    with pytest.raises(ClicklakeError, match=r"not read once|not all of it was read"):
         trust.check_every_byte_was_read(Landed(splits, WHOLE))
 
 
