@@ -40,6 +40,9 @@ COUNT ?= 200
 torture: .venv/dev  ## kill, starve, confuse and attack the job for an hour or two (SEED=, COUNT=)
 	TORTURE_SEED=$(SEED) TORTURE_COUNT=$(COUNT) $(BIN)/python -m pytest -s tests/torture tests/parse/test_fuzz.py
 
+mutants: .venv/dev  ## plant forty bugs, one by one: the fast tests must find each
+	$(BIN)/python tests/support/mutants.py
+
 bench: .venv/dev  ## measure the job beside DuckDB and Polars (bench/README.md has more)
 	$(BIN)/python bench/run.py
 
@@ -66,4 +69,4 @@ notebook: .venv/dev  ## open the notebook on the lake (make etl first; FLAGS= go
 clean:  ## remove what was built, not the lake
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help lock notebook etl test test-all bench torture lint audit format clean
+.PHONY: help lock notebook etl test test-all bench torture mutants lint audit format clean
