@@ -109,10 +109,10 @@ def _as_key(row: tuple) -> tuple:
     return tuple(map(repr, row))
 
 
-def test_two_visitors_at_the_same_time_have_sessions_of_their_own() -> None:
-    found = _visits([_event("v", BEGIN), _event("w", BEGIN), _event("v", BEGIN + 60)])
+def test_two_visitors_at_one_time_have_sessions_of_their_own() -> None:
+    found = _visits([_event("v", BEGIN), _event("w", BEGIN + 30), _event("v", BEGIN + 60)])
     rows = _rows(found.sessions(), "anonymous_user_id", "session_id", "events")
-    assert rows == [("v", f"v-{BEGIN * MICROS}", 2), ("w", f"w-{BEGIN * MICROS}", 1)]
+    assert rows == [("v", f"v-{BEGIN * MICROS}", 2), ("w", f"w-{(BEGIN + 30) * MICROS}", 1)]
 
 
 def test_events_of_one_time_are_in_the_order_of_their_urls() -> None:

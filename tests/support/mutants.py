@@ -74,7 +74,7 @@ MUTANTS = [
         "rules/distinct.py",
         'how="left_anti"',
         'how="left"',
-        "tests/run/test_incremental.py",
+        "tests/rules/test_distinct.py",
     ),
     Mutant(
         "a pause of exactly the gap ends a session",
