@@ -37,9 +37,12 @@ import pyarrow.parquet as pq
 
 import postgres
 from clicklake.config import databases
+from clicklake.lake import Manifest, Snapshot
 from clicklake.publish import csv, database
-from clicklake.publish.tables import Feed, Publication, lake_batches
+from clicklake.publish.feeds import Feed, Publication
+from clicklake.publish.tables import lake_batches
 from clicklake.schemas import USER_PAGE_VIEWS
+from clicklake.storage import open_storage
 from publish_support import Destination, environment
 
 TABLE = USER_PAGE_VIEWS
@@ -85,8 +88,9 @@ def publication(lake: Lake, run: int, indexes: tuple[str, ...]) -> Publication:
             of_run = pa.array(np.full(batch.num_rows, run))
             yield batch.set_column(at, TABLE.schema.field(at), of_run)
 
-    feed = Feed(TABLE.name, TABLE.schema, indexes, read, lake.count)
-    return Publication(f"run-{run}", run, datetime.now(UTC), (feed,), {})
+    feed = Feed(TABLE.name, TABLE.meaning, TABLE.schema, indexes, read, lake.count)
+    state = Snapshot(open_storage(str(lake.paths[0].parent)), Manifest(f"run-{run}", run))
+    return Publication(state, datetime.now(UTC), (feed,))
 
 
 def child_publishes(folder: str, rows: str, url: str, run: str, indexed: str) -> None:

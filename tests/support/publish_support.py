@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ import adbc_driver_sqlite.dbapi as lite
 import duckdb
 
 from clicklake.config import Config, Csv, Database, DataLake
-from clicklake.lake import Snapshot
+from clicklake.lake import Snapshot, places
+from clicklake.lake.manifest import Past
 from clicklake.lake.metrics import COMMITTED, RunMetrics
-from fake_lake import write_lake
+from fake_lake import NOON, write_lake
 
 Query = Callable[[str], list[tuple]]
 KINDS = ("duckdb", "sqlite", "postgresql")
@@ -105,6 +107,22 @@ def generation(root: Path, number: int, rows: int = 3) -> Snapshot:
         page_recommendations=[{"user_id": i, "rank": number} for i in ids],
         clickstream=[{"host": str(number), "session_id": str(i)} for i in ids],
     )
+
+
+def follow(before: Snapshot, after: Snapshot, *, keeping: str = "") -> Snapshot:
+    """`after`, as a lake has it that still keeps the state before it.
+
+    `keeping`: files whose path holds this are as they were, instead of those that `after` has.
+    """
+    storage, old, new = after.storage, before.manifest, after.manifest
+    storage.write(places.state(old.seq, "manifest.json"), old.to_json())
+    past = Past(old.seq, old.run_id, NOON, NOON)
+    tables = dict(new.tables)
+    for name in new.tables if keeping else ():
+        kept = [file for file in old.files(name) if keeping in file.path]
+        made = [file for file in new.files(name) if keeping not in file.path]
+        tables[name] = (*kept, *made)
+    return Snapshot(storage, replace(new, tables=tables, history=(*old.history, past)))
 
 
 def runs(number: int) -> list[RunMetrics]:

@@ -63,6 +63,16 @@ def connect(
     folder for temporary files. `time_zone`: whose days `daily_traffic` counts by. Close it after
     use.
     """
+    connection = opened(memory_mb)
+    for table in TABLES.values():
+        show(connection, table.name, table, snapshot)
+    daily_traffic = _DAILY_TRAFFIC.format(day=day("time", time_zone))
+    connection.execute(f"create view daily_traffic as {daily_traffic}")
+    return connection
+
+
+def opened(memory_mb: int = 0) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory that knows nothing yet; see `connect`."""
     import duckdb
 
     connection = duckdb.connect()
@@ -71,17 +81,18 @@ def connect(
     connection.execute("set timezone = 'UTC'")
     if memory_mb:
         connection.execute(f"set memory_limit = '{memory_mb}MB'")
-    for table in TABLES.values():
-        files = snapshot.files(table.name)
-        schema = snapshot.schema(table)
-        if is_local(files):
-            query = select_files(table, files, schema)
-            connection.execute(f"create view {table.name} as {query}")
-        else:
-            connection.register(table.name, dataset(table, files, schema))
-    daily_traffic = _DAILY_TRAFFIC.format(day=day("time", time_zone))
-    connection.execute(f"create view daily_traffic as {daily_traffic}")
     return connection
+
+
+def show(
+    connection: duckdb.DuckDBPyConnection, name: str, table: Table, snapshot: Snapshot
+) -> None:
+    """Make a table of a snapshot known by a name."""
+    files, schema = snapshot.files(table.name), snapshot.schema(table)
+    if is_local(files):
+        connection.execute(f"create view {name} as {select_files(table, files, schema)}")
+    else:
+        connection.register(name, dataset(table, files, schema))
 
 
 def with_partitions(table: Table, schema: pa.Schema | None = None) -> pa.Schema:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clicklake.config import Config, databases
 from clicklake.config.databases import DatabaseUrl
 from clicklake.errors import AccessError, ConfigError, PublicationError
-from clicklake.publish.tables import Outcome, Publication
+from clicklake.publish.changes import MisfitError
+from clicklake.publish.feeds import Outcome, Publication
 
 if TYPE_CHECKING:
     from adbc_driver_manager import Error
@@ -31,20 +33,24 @@ def publish(target: DatabaseUrl, schema: str, publication: Publication) -> dict[
     """Bring a database to the state of `publication`, if it is not there yet.
 
     `schema` counts for PostgreSQL only.
-    Returns `status` (`published` or `current`) and, if published, the `rows` of each table and
-    `warnings`.
+    Returns `status` (`published` or `current`) and, if published, the `rows` of each table,
+    `warnings` and, if only what has changed was sent, how many rows of which tables (`sent`).
     Raises PublicationError if the database cannot be reached or written, AccessError if it does
     not let the user in; it is then as it was.
     """
     from adbc_driver_manager import Error
 
     try:
-        outcome = _publish(target, schema, publication)
+        try:
+            outcome = _publish(target, schema, publication)
+        except MisfitError:
+            outcome = _publish(target, schema, replace(publication, anew=True))
     except Error as error:
         raise _told(target, error) from None
     if outcome is None:
         return {"status": "current"}
-    return {"status": "published", "rows": outcome.rows, "warnings": outcome.warnings}
+    sent = {"sent": outcome.sent} if outcome.sent else {}
+    return {"status": "published", "rows": outcome.rows, "warnings": outcome.warnings, **sent}
 
 
 def _told(target: DatabaseUrl, error: Error) -> AccessError:

@@ -10,18 +10,18 @@ from adbc_driver_postgresql import dbapi
 
 from clicklake.errors import ConfigError
 from clicklake.progress import WORK
+from clicklake.publish.changes import GONE, Batches, Change, MisfitError, matching
 from clicklake.publish.comments import statements as comments_on
-from clicklake.publish.pg_texts import StorableRows
-from clicklake.publish.tables import (
+from clicklake.publish.feeds import (
     COUNTS,
     MARK,
     NAMES,
     PUBLICATION,
-    Batches,
     Feed,
     Outcome,
     Publication,
 )
+from clicklake.publish.pg_texts import StorableRows
 
 # Text is compared by its bytes: sorting is fast, and an index serves `like 'prefix%'` too.
 _TYPES = {
@@ -92,16 +92,18 @@ class Schema:
         rows = self._rows(f"select version from {self._path(Publication.TABLE)}")
         return rows[0][0] if rows else 0
 
-    def is_whole(self, publication: Publication, version: int) -> bool:
-        """Whether readers see this publication, with all its views, rows and indexes."""
-        query = f"select run_id, layout from {self._path(Publication.TABLE)}"
-        if self._rows(query) != [publication.key]:
-            return False
+    def shown(self, publication: Publication, version: int) -> str | None:
+        """The run that readers see with all such views, their rows and indexes; None: no run."""
+        query = f"select layout, run_id from {self._path(Publication.TABLE)}"
+        found = self._rows(query)
+        if [layout for layout, _ in found] != [publication.layout]:
+            return None
         counted = dict(self._rows(f"select name, rows from {self._path(Publication.COUNTS)}"))
-        return all(
-            self._is_there(feed, version) and self._count(feed) == counted.get(feed.name)
-            for feed in publication.feeds
+        shown = str(found[0][1])
+        is_whole = all(self._is_there(feed, version) for feed in publication.feeds) and all(
+            self._count(feed) == counted.get(feed.name) for feed in publication.to_count(shown)
         )
+        return shown if is_whole else None
 
     def _is_there(self, feed: Feed, version: int) -> bool:
         """Whether a table has its view, its partition and its indexes."""
@@ -132,34 +134,65 @@ class Schema:
             outcome.rows[feed.name] = self._load(feed, version, outcome.warnings)
         for feed in publication.feeds:
             self._show(feed, version)
+        self._record(publication, version, outcome)
+        return outcome
+
+    def amend(self, publication: Publication, version: int, shown: str) -> Outcome:
+        """Make of a version, which shows one run, that of another; visible as `replace` is.
+
+        Raises MisfitError if changes do not fit what the tables hold.
+        """
+        outcome = Outcome()
+        with publication.changes(shown) as changes:
+            for feed, change in changes:
+                outcome.sent[feed.name] = self._change(feed, version, change, outcome.warnings)
+        outcome.rows = {feed.name: feed.fits(self._count(feed)) for feed in publication.feeds}
+        self._record(publication, version, outcome)
+        return outcome
+
+    def _change(self, feed: Feed, version: int, change: Change, warnings: list[str]) -> int:
+        part = self._path(_part(feed, version))
+        self._run(f"create temp table {GONE} ({_columns(change.key)})")
+        gone = StorableRows(change.gone)
+        self._ingest(GONE, change.key, gone.batches(), temporary=True)
+        self._run(f"delete from {part} t using {GONE} g where {matching(change.key, 't', 'g')}")
+        self._run(f"drop table {GONE}")
+        texts = StorableRows(change.new)
+        rows = self._ingest(_part(feed, version), feed.schema, texts.batches())
+        if any(texts.longest.get(column, 0) > _INDEXED_BYTES for column in feed.indexes):
+            raise MisfitError  # the index may be of whole texts
+        warnings += texts.warnings(feed.name)
+        return rows
+
+    def _record(self, publication: Publication, version: int, outcome: Outcome) -> None:
         for small in (publication.counts(outcome.rows), publication.record(version)):
             self._run(f"delete from {self._path(small.name)}")
-            self._ingest(small.name, small, small.read())
-        return outcome
+            self._ingest(small.name, small.schema, small.read())
 
     def _load(self, feed: Feed, version: int, warnings: list[str]) -> int:
         name = _part(feed, version)
         only = f"version bigint not null default {version} check (version = {version})"
         self._run(f"create table {self._path(name)} ({only}, {_columns(feed.schema)})")
-        texts = StorableRows(feed)
-        rows = self._ingest(name, feed, texts.batches())
+        texts = StorableRows(feed.read)
+        rows = self._ingest(name, feed.schema, texts.batches())
         for column in feed.indexes:
             key = f'"{column}"'
             if texts.longest.get(column, 0) > _INDEXED_BYTES:
                 key = f"left({key}, {_INDEXED_CHARACTERS})"
             self._run(f"create index on {self._path(name)} ({key})")
         self._run(f"analyze {self._path(name)}")
-        if texts.with_nul:
-            warnings.append(
-                f"{feed.name}: {texts.with_nul} texts hold a NUL character, which PostgreSQL "
-                "cannot store; there it is U+FFFD."
-            )
+        warnings += texts.warnings(feed.name)
         WORK.add()
         return feed.check(rows)
 
-    def _ingest(self, name: str, feed: Feed, batches: Batches) -> int:
-        reader = pa.RecordBatchReader.from_batches(feed.schema, batches)
-        return self.cursor.adbc_ingest(name, reader, mode="append", db_schema_name=self.name)
+    def _ingest(
+        self, name: str, schema: pa.Schema, batches: Batches, *, temporary: bool = False
+    ) -> int:
+        reader = pa.RecordBatchReader.from_batches(schema, batches)
+        place = None if temporary else self.name
+        return self.cursor.adbc_ingest(
+            name, reader, mode="append", db_schema_name=place, temporary=temporary
+        )
 
     def _show(self, feed: Feed, version: int) -> None:
         """Make a loaded table the partition of its version, and the view if it is new."""

@@ -7,21 +7,30 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clicklake.publish.tables import Batches, Feed
+from clicklake.publish.changes import Batches, Read
 
 
 @dataclass
 class StorableRows:
-    """A feed as PostgreSQL can store it, and what was seen on the way."""
+    """Rows as PostgreSQL can store them, and what was seen on the way."""
 
-    feed: Feed
+    read: Read
     longest: dict[str, int] = field(default_factory=dict)
     with_nul: int = 0
 
     def batches(self) -> Batches:
-        for batch in self.feed.read():
+        for batch in self.read():
             columns = map(self._column, batch.schema, batch.columns)
             yield pa.RecordBatch.from_arrays(list(columns), schema=batch.schema)
+
+    def warnings(self, table: str) -> list[str]:
+        """What the user should know, once all rows were read."""
+        if not self.with_nul:
+            return []
+        return [
+            f"{table}: {self.with_nul} texts hold a NUL character, which PostgreSQL "
+            "cannot store; there it is U+FFFD."
+        ]
 
     def _column(self, meaning: pa.Field, values: pa.Array) -> pa.Array:
         if not pa.types.is_string(meaning.type):

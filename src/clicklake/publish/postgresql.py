@@ -18,8 +18,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import adbc_driver_manager
 from adbc_driver_postgresql import dbapi
 
+from clicklake.publish.feeds import Outcome, Publication
 from clicklake.publish.pg_schema import Schema
-from clicklake.publish.tables import Outcome, Publication
 
 # A lost connection is noticed within about a minute, by the client and by the server.
 _CLIENT = {
@@ -44,7 +44,10 @@ def publish(url: str, schema: str, publication: Publication) -> Outcome | None:
         target = Schema(cursor, schema)
         target.prepare()
         version, outcome = target.version(), None
-        if not target.is_whole(publication, version):
+        shown = target.shown(publication, version)
+        if shown and shown != publication.run_id and not publication.anew:
+            outcome = target.amend(publication, version, shown)
+        elif shown != publication.run_id:
             version = target.next_version()
             outcome = target.replace(publication, version)
         cursor.connection.commit()

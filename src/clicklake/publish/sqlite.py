@@ -14,7 +14,8 @@ import pyarrow as pa
 from adbc_driver_sqlite import dbapi
 
 from clicklake.errors import ConfigError
-from clicklake.publish.tables import MARK, NAMES, Feed, Outcome, Publication, as_reader
+from clicklake.publish.changes import GONE
+from clicklake.publish.feeds import MARK, NAMES, Feed, Outcome, Publication, as_reader
 
 _TYPES = {
     pa.int64(): "integer",
@@ -31,21 +32,25 @@ _OURS = {Publication.TABLE, Publication.COUNTS, *NAMES}
 
 
 def publish(path: Path, publication: Publication) -> Outcome | None:
-    """Rows of each table; None if the file shows this publication already.
+    """What was done; None if the file shows this publication already.
 
-    Raises ConfigError if the file has a table of such a name that clicklake did not publish.
+    Raises ConfigError if the file has a table of such a name that clicklake did not publish,
+    MisfitError if changes do not fit what the file holds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _opened(path) as cursor, _transaction(cursor):
         present = _present(path, cursor)
-        if _is_whole(cursor, present, publication):
+        shown = _shown(cursor, present, publication)
+        if shown == publication.run_id:
             return None
-        for name in present:
-            cursor.execute(f'drop table "{name}"')
-        rows = {feed.name: _load(cursor, feed) for feed in publication.feeds}
-        _load(cursor, publication.counts(rows))
-        _load(cursor, publication.record())
-    return Outcome(rows)
+        if shown and not publication.anew:
+            outcome = _amend(cursor, publication, shown)
+        else:
+            outcome = _replace(cursor, present, publication)
+        for small in (publication.counts(outcome.rows), publication.record()):
+            cursor.execute(f'drop table if exists "{small.name}"')
+            _load(cursor, small)
+    return outcome
 
 
 @contextmanager
@@ -97,22 +102,55 @@ def _present(path: Path, cursor: dbapi.Cursor) -> set[str]:
     return set(present)
 
 
-def _is_whole(cursor: dbapi.Cursor, present: set[str], publication: Publication) -> bool:
-    """Whether the file shows this publication, with all its tables, rows and indexes."""
+def _shown(cursor: dbapi.Cursor, present: set[str], publication: Publication) -> str | None:
+    """The run that the file shows with all such tables, their rows and indexes; None: no run."""
     if present != {Publication.TABLE, Publication.COUNTS, *(f.name for f in publication.feeds)}:
-        return False
-    if _rows(cursor, f"select run_id, layout from {Publication.TABLE}") != [publication.key]:
-        return False
+        return None
+    found = _rows(cursor, f"select layout, run_id from {Publication.TABLE}")
+    if [layout for layout, _ in found] != [publication.layout]:
+        return None
     indexes = {name for (name,) in _rows(cursor, "select name from sqlite_master")}
     if not all(
         _index(feed, column) in indexes for feed in publication.feeds for column in feed.indexes
     ):
-        return False
+        return None
     counted = dict(_rows(cursor, f"select name, rows from {Publication.COUNTS}"))
-    return all(
-        _rows(cursor, f'select count(*) from "{feed.name}"') == [(counted.get(feed.name),)]
-        for feed in publication.feeds
+    shown = str(found[0][1])
+    is_whole = all(
+        _count(cursor, feed) == counted.get(feed.name) for feed in publication.to_count(shown)
     )
+    return shown if is_whole else None
+
+
+def _replace(cursor: dbapi.Cursor, present: set[str], publication: Publication) -> Outcome:
+    for name in present:
+        cursor.execute(f'drop table "{name}"')
+    return Outcome({feed.name: _load(cursor, feed) for feed in publication.feeds})
+
+
+def _amend(cursor: dbapi.Cursor, publication: Publication, shown: str) -> Outcome:
+    """Make of the tables of one run those of another. Raises MisfitError."""
+    outcome = Outcome()
+    with publication.changes(shown) as changes:
+        for feed, change in changes:
+            cursor.execute(f"create temp table {GONE} ({_columns(change.key)})")
+            cursor.adbc_ingest(GONE, change.gone_reader(), mode="append", temporary=True)
+            # By the index of the key's first column; without the +, SQLite may prefer another.
+            first, *others = change.key.names
+            same = "".join(f' and +t."{name}" = g."{name}"' for name in others)
+            cursor.execute(
+                f'delete from "{feed.name}" where rowid in (select t.rowid from {GONE} g '
+                f'cross join "{feed.name}" t on t."{first}" = g."{first}"{same})'
+            )
+            cursor.execute(f"drop table {GONE}")
+            new = pa.RecordBatchReader.from_batches(feed.schema, change.new())
+            outcome.sent[feed.name] = cursor.adbc_ingest(feed.name, new, mode="append")
+    outcome.rows = {feed.name: feed.fits(_count(cursor, feed)) for feed in publication.feeds}
+    return outcome
+
+
+def _count(cursor: dbapi.Cursor, feed: Feed) -> int:
+    return int(_rows(cursor, f'select count(*) from "{feed.name}"')[0][0])
 
 
 def _rows(cursor: dbapi.Cursor, query: str) -> list[tuple]:
@@ -124,12 +162,15 @@ def _index(feed: Feed, column: str) -> str:
     return f"{feed.name}_{column}"
 
 
-def _load(cursor: dbapi.Cursor, feed: Feed) -> int:
-    columns = ", ".join(
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(
         f'"{field.name}" {_TYPES[field.type]}{"" if field.nullable else " not null"}'
-        for field in feed.schema
+        for field in schema
     )
-    cursor.execute(f'create table "{feed.name}" /* {MARK} */ ({columns})')
+
+
+def _load(cursor: dbapi.Cursor, feed: Feed) -> int:
+    cursor.execute(f'create table "{feed.name}" /* {MARK} */ ({_columns(feed.schema)})')
     rows = cursor.adbc_ingest(feed.name, as_reader(feed), mode="append")
     for column in feed.indexes:
         cursor.execute(f'create index "{_index(feed, column)}" on "{feed.name}" ("{column}")')
