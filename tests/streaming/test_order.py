@@ -40,6 +40,10 @@ def test_a_good_message_is_an_event():
     assert parse(message()) == Event(7, GOOD["time"], "v1", "s1", "/a", "mail", False)
 
 
+def test_white_space_around_a_message_is_nothing():
+    assert parse(b" \n" + message() + b" \t") == parse(message())
+
+
 @pytest.mark.parametrize(
     "body, reason",
     [
@@ -59,6 +63,12 @@ def test_a_good_message_is_an_event():
         (message(time="2018-04-30 22:00:00.000000Z"), "invalid_time"),
         (message(time="2018-02-30T22:00:00.000000Z"), "invalid_time"),
         (message(time="2018-W01-1T22:00:00.000000Z"), "invalid_time"),
+        (message(time="2018-04-30T22:00:60.000000Z"), "invalid_time"),
+        (message(time="2018-04-30T22:60:00.000000Z"), "invalid_time"),
+        (message(time="2018-04-30T22:00:00.00000\u0663Z"), "invalid_time"),
+        (message(time="2018-04-30T22:00.00.000000Z"), "invalid_time"),
+        (message() + b"x", "malformed_json"),
+        (b"  ", "malformed_json"),
         (message(time="1999-12-31T23:59:59.999999Z"), "invalid_time"),
         (message(time="9999-12-31T23:59:59.999999Z"), "invalid_time"),
         (message(event_id="0" * 32), "wrong_event_id"),

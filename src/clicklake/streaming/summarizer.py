@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 
 from clicklake.errors import ConfigError
@@ -53,13 +54,21 @@ class Batch:
         self._progress = progress
         self._users = set(progress.batch_users)
 
-    def add(self, event: Event) -> None:
-        """Count an event; with the last of the batch, write its file."""
+    def add(self, events: list[Event]) -> None:
+        """Count events; with the last of each batch, write its file."""
+        at = 0
+        while at < len(events):
+            part = events[at : at + self._progress.every - self._progress.batch_events]
+            at += len(part)
+            self._fill(part)
+
+    def _fill(self, events: list[Event]) -> None:
         p = self._progress
-        p.batch_events += 1
-        p.batch_min = min(p.batch_min or event.time, event.time)
-        p.batch_max = max(p.batch_max, event.time)
-        self._users.add(event.visitor)
+        p.batch_events += len(events)
+        times = [event.time for event in events]
+        p.batch_min = min(p.batch_min or times[0], *times)
+        p.batch_max = max(p.batch_max, *times)
+        self._users.update([event.visitor for event in events])
         if p.batch_events == p.every:
             self._write(f"{p.batch}.json")
             self._partial(p.batch).unlink(missing_ok=True)
@@ -161,13 +170,15 @@ class _Reading:
             self.commit()
             self._start()
             return
+        ready: list[Event | Retraction] = []
         for message in messages:
             event = self._parsed(message)
             if isinstance(event, Retraction) and not event.sequence:
-                self._count([event])
+                ready.append(event)
                 event = None
-            self._count(self.sequencer.take(message, event))
-        self._count(self.sequencer.skip_missing(self._source.behind()))
+            ready += self.sequencer.take(message, event)
+        ready += self.sequencer.skip_missing(self._source.behind())
+        self._count(ready)
         is_crowded = self.sequencer.waiting > _MOST_WAITING
         self._source.hold(self.sequencer.overtaken() if is_crowded else ())
         done = self._progress.events - self._committed
@@ -199,13 +210,14 @@ class _Reading:
         self._due = time.monotonic() + _COMMIT_SECONDS
 
     def _count(self, events: Iterable[Event | Retraction]) -> None:
-        for event in events:
-            if isinstance(event, Retraction):
-                self._retract(event.digest)
-                continue
-            self.batch.add(event)
-            self._windows.add(event)
-            self._progress.events += 1
+        for _, run in groupby(events, type):
+            alike = list(run)
+            for retraction in (event for event in alike if isinstance(event, Retraction)):
+                self._retract(retraction.digest)
+            if counted := [event for event in alike if isinstance(event, Event)]:
+                self.batch.add(counted)
+                self._windows.add(counted)
+                self._progress.events += len(counted)
 
     def _retract(self, digest: str) -> None:
         """Take a visitor's events out of all that is held; "" is a place without an event."""

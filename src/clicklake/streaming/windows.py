@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush, nsmallest
+from itertools import groupby
 
 from clicklake.streaming.messages import Event, digest_of
 
@@ -34,6 +35,10 @@ Visit = tuple[str, str, str, str, bool]  # visitor, session, path, source, is_bo
 
 def _counters() -> dict[str, Counter[str]]:
     return {kind: Counter() for kind in KINDS}
+
+
+def _minute(event: Event) -> str:
+    return event.time[: _NAME_LENGTH["minute"]]
 
 
 def _visit(event: Event) -> Visit:
@@ -61,7 +66,7 @@ class Window:
     is_stored: bool = False
     is_redacted: bool = False
     unstored: set[Visit] = field(default_factory=set)
-    _added: list[Event] = field(default_factory=list)
+    _added: list[Visit] = field(default_factory=list)
 
     @property
     def key(self) -> Key:
@@ -72,15 +77,19 @@ class Window:
         end = self.start + _SPAN[self.period] + lateness
         return end.isoformat(timespec="microseconds") + "Z"
 
-    def add(self, event: Event) -> None:
-        self._added.append(event)
+    def add(self, visits: list[Visit]) -> None:
+        self._added += visits
 
     def tally(self) -> None:
-        visits = list(map(_visit, self._added))
-        self._added.clear()
+        visits, self._added = self._added, []
         self.events += len(visits)
         self.bot_events += sum(visit[4] for visit in visits)
-        self.restore(Counter(visits))
+        self.visits.update(visits)
+        visitors, sessions, paths, sources = self.counts.values()
+        visitors.update([visit[0] for visit in visits])
+        sessions.update([visit[1] for visit in visits])
+        paths.update([visit[2] for visit in visits])
+        sources.update([visit[3] for visit in visits])
         if not self.closed:
             self.unstored.update(visits)
 
@@ -141,18 +150,25 @@ class Windows:
         self._closing = [(w.closes_at(lateness), name) for name, w in self._windows.items()]
         heapify(self._closing)
 
-    def add(self, event: Event) -> None:
-        """Count an event, the next in the stream's order."""
+    def add(self, events: Iterable[Event]) -> None:
+        """Count events, the next in the stream's order."""
+        for minute, run in groupby(events, _minute):
+            self._add_run(minute, list(run))
+
+    def _add_run(self, minute: str, run: list[Event]) -> None:
+        """Count events of one minute. None of them can close a window that it is in itself."""
+        visits = list(map(_visit, run))
         for period, length in _NAME_LENGTH.items():
-            name = (period, event.time[:length])
+            name = (period, minute[:length])
             window = self._windows.get(name) or self._open(name)
             if window.closed:
-                self.late[window.key] += 1
+                self.late[window.key] += len(run)
             else:
-                window.add(event)
+                window.add(visits)
                 self._changed.add(name)
-        if event.time > self.latest:
-            self.latest = event.time
+        latest = max(event.time for event in run)
+        if latest > self.latest:
+            self.latest = latest
             self._close()
 
     def retract(self, digest: str) -> None:
