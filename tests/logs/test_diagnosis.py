@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import json
+import tarfile
 import zipfile
 from datetime import date
 from pathlib import Path
@@ -14,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from clicklake.logs import misplaced
 from clicklake.logs.diagnosis import cause_of, environments
 from clicklake.logs.sampling import head_of
 from clicklake.parse import fields, rows
-from clicklake.storage import open_storage
+from clicklake.storage import FileInfo, open_storage
 
 AS_OF = date(2018, 12, 31)
 HEADER = "anonymous_user_id,url,time,browser,os,screen_resolution\n"
@@ -62,6 +64,16 @@ def ticks(seconds: int) -> int:
     return (seconds + 134_774 * 86_400) * 10_000_000
 
 
+def archived(text: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        info = tarfile.TarInfo("a.csv")
+        info.size = len(text)
+        archive.addfile(info, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+TWICE = gzip.compress(gzip.compress(clicks().encode()))
 LDAP = HEADER + "".join(f"v,/,{ticks(1_522_573_923)},,,\n" for _ in range(9))
 PRETTY = "".join(json.dumps(each, indent=2) + "\n" for each in views())
 OTHER = "visitor,page,when,browser,os,size\n"
@@ -88,6 +100,9 @@ CASES = {
         "a.json.bz2",
     ),
     "zip": ("clickstream", "a.csv", zipped(clicks()), "a zip archive", "unpack"),
+    "tar": ("clickstream", "a.tar", archived(clicks()), "a tar archive", "unpack"),
+    "tar.gz": ("clickstream", "a.tar.gz", gzip.compress(archived(clicks())), "a tar", "unpack"),
+    "packed twice": ("clickstream", "a.csv.gz", TWICE, ".gz data in a.csv.gz", "unpack"),
     "parquet": ("page_views", "a.json", parquet(), "a Parquet file", "JSON lines"),
     "plain gz": ("clickstream", "a.csv.gz", clicks(), "plain text under", "rename it to a.csv"),
     "utf-16": ("clickstream", "a.csv", clicks().encode("utf-16"), "UTF-16", "iconv -f UTF-16"),
@@ -170,6 +185,23 @@ def test_what_may_be_private_is_not_named(tmp_path):
     (tmp_path / "a").unlink()
     head = look(tmp_path, "user_updates", "a", updates(day="Ann Lee "))
     assert cause_of(head).found == "updated_at in a format that is not known"
+
+
+def test_in_a_bucket_files_at_the_top_and_folders_are_told_apart():
+    class Bucket:
+        def list(self) -> list[FileInfo]:
+            paths = {
+                "clickstream/1.csv": 5,
+                "clickstream/2.csv": 5,
+                "a.csv": 5,
+                "empty": 0,
+                "_x": 5,
+            }
+            return [FileInfo(path, size, "") for path, size in paths.items()]
+
+    names, infos = misplaced._top(Bucket())
+    assert names == ["clickstream"]
+    assert [info.path for info in infos] == ["a.csv"]
 
 
 def test_the_environments_that_were_found(tmp_path):

@@ -27,9 +27,9 @@ _PLAIN = "plain text, or text compressed as .gz, .bz2 or .zst and named so"
 def compressed(head: Head) -> Cause | None:
     """A compressed or binary file whose ending does not say so, or the other way round."""
     ending = next((end for end in COMPRESSION if head.path.endswith(end)), None)
-    magic = next((name for start, name in _MAGIC.items() if head.stored.startswith(start)), None)
+    magic = _magic(head.stored)
     if magic == ending:
-        return None
+        return _packed_twice(head)
     plain = head.name.removesuffix(ending or "")
     if magic in COMPRESSION:
         found = f"{COMPRESSION[magic]} data under the name {head.name}"
@@ -43,6 +43,20 @@ def compressed(head: Head) -> Cause | None:
         found = f"plain text under the name {head.name}"
         return Cause(found, f"{COMPRESSION[ending]} data", f"rename it to {plain}")
     return None
+
+
+def _magic(data: bytes) -> str | None:
+    return next((name for start, name in _MAGIC.items() if data.startswith(start)), None)
+
+
+def _packed_twice(head: Head) -> Cause | None:
+    """An archive, or compressed data, in compressed data."""
+    inner = "tar" if head.text[257:262] == b"ustar" else _magic(head.text)
+    if inner is None:
+        return None
+    found = f"a {inner} archive" if inner in ("tar", "zip", "xz") else f"{inner} data"
+    place = f"{found} in {head.name}"
+    return Cause(place, _PLAIN, "unpack it in its folder and take it away")
 
 
 def _looks_like_text(data: bytes) -> bool:
