@@ -31,7 +31,8 @@ class Landed:
 
     @property
     def planned(self) -> SimpleNamespace:
-        return SimpleNamespace(read=self.read, source="clickstream", refused={})
+        folder = SimpleNamespace(storage=SimpleNamespace(root="/logs"))
+        return SimpleNamespace(read=self.read, source="clickstream", refused={}, folder=folder)
 
     def total(self, counter: str) -> int:
         return sum(getattr(split, counter) for split in self.summaries)
@@ -56,6 +57,12 @@ def test_a_split_that_is_missing_is_found(lost: int) -> None:
 def test_a_split_that_came_twice_is_found(twice: int) -> None:
     with pytest.raises(ClicklakeError, match="not read once"):
         trust.check_every_byte_was_read(Landed([*SPLITS, SPLITS[twice]], WHOLE))
+
+
+def test_a_run_that_did_not_read_all_is_refused() -> None:
+    trust.refuse_what_cannot_be_trusted([Landed(SPLITS, WHOLE)], 1.0, {})
+    with pytest.raises(ClicklakeError, match="not all of it was read"):
+        trust.refuse_what_cannot_be_trusted([Landed(SPLITS[:2], WHOLE)], 1.0, {})
 
 
 def test_books_that_balance() -> None:

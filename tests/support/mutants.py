@@ -266,7 +266,7 @@ MUTANTS = [
         "lake/sealed.py",
         "if document.pop(CHECKSUM, None) != _checksum(document):",
         "if document.pop(CHECKSUM, None) is None:",
-        "tests/lake/test_damage.py",
+        "tests/lake/test_sealed.py",
     ),
     Mutant(
         "earlier states are kept for ever",
@@ -302,7 +302,7 @@ MUTANTS = [
         "pages that were seen are recommended",
         "recommend/lists.py",
         "parts = [best(model.score(block), block, k) for",
-        "parts = [best(model.score(block), block * 0, k) for",
+        "parts = [best(model.score(block), csr_matrix(block.shape), k) for",
         "tests/recommend/test_lists.py",
     ),
     Mutant(
