@@ -38,7 +38,10 @@ TABLES = {
 
 @dataclass
 class Scene:
-    """Raw logs with Ann in them, a lake, its databases, and CSV files elsewhere."""
+    """Raw logs with Ann in them, a lake, its databases, and CSV files elsewhere.
+
+    `files` are all that is stored, old versions of objects too.
+    """
 
     folder: Path
     lake: str
@@ -79,10 +82,12 @@ class Scene:
                 yield str(file), file.read_bytes()
         if self.lake.startswith("s3a://"):
             client = servers.client(self.environment["AWS_ENDPOINT_URL"])
-            for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
-                for found in page.get("Contents", []):
-                    body = client.get_object(Bucket=BUCKET, Key=found["Key"])["Body"]
-                    yield found["Key"], body.read()
+            for page in client.get_paginator("list_object_versions").paginate(Bucket=BUCKET):
+                for found in page.get("Versions", []):
+                    name = {"Key": found["Key"], "VersionId": found["VersionId"]}
+                    if name["VersionId"] in ("", "null"):
+                        del name["VersionId"]
+                    yield found["Key"], client.get_object(Bucket=BUCKET, **name)["Body"].read()
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """All that can be read, in files and tables, compressed or not."""
@@ -135,6 +140,9 @@ def bucket(request):
         environment = servers.environment(url)
         client = servers.client(url)
         client.create_bucket(Bucket=BUCKET)
+        if request.param == "moto":
+            status = {"Status": "Enabled"}
+            client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=status)
         yield environment
 
 
