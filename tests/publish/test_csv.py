@@ -19,6 +19,7 @@ from clicklake.config import Config, Csv, Database, DataLake
 from clicklake.publish import publish
 from clicklake.publish.csv import lines, pieces
 from fake_lake import write_lake
+from publish_support import follow
 
 FORMULAS = (
     "=1+1",
@@ -186,6 +187,24 @@ def test_exports_of_this_run_are_left_alone_unless_one_is_missing(tmp_path):
     file.unlink()
     assert publish(snapshot, settings, [])["csv"]["status"] == "published"
     assert file.exists()
+
+
+def test_a_table_that_has_not_changed_keeps_its_exports(tmp_path):
+    lake = tmp_path / "lake"
+    settings, before = config(lake, split_mb=1), write_lake(lake, 1)
+    publish(before, settings, [])
+    after = write_lake(lake, 2, user_page_views=[{"url": "/new"}])
+    after = follow(before, after, keeping="page_recommendations")
+    publish(after, settings, [])
+    assert sorted(path.name for path in (lake / "csv").iterdir()) == [
+        "_publication.json",
+        "page_recommendations-00000001-0001.csv",
+        "user_page_views-00000002-0001.csv",
+    ]
+    assert publish(after, settings, [])["csv"]["status"] == "current"
+    (lake / "csv" / "page_recommendations-00000001-0001.csv").unlink()
+    publish(after, settings, [])
+    assert (lake / "csv" / "page_recommendations-00000002-0001.csv").exists()
 
 
 def test_a_failure_leaves_the_export_as_it_was(tmp_path, monkeypatch):

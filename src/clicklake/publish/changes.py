@@ -6,7 +6,6 @@ touched costs nothing, and of one that was written anew only the rows that diffe
 
 from __future__ import annotations
 
-from calendar import monthrange
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from clicklake.errors import DamagedError, InputError
-from clicklake.lake import LiveFile, Month, Snapshot, retention, sql
+from clicklake.lake import LiveFile, Snapshot, retention, sql
 from clicklake.schemas import CLICKSTREAM, Table
 
 BATCH_ROWS = 1 << 16
@@ -127,36 +126,43 @@ class DailyTraffic:
         """All of its rows."""
         return self._rows(self.now, "from daily_traffic")
 
-    def change(self, _: duckdb.DuckDBPyConnection, before: Snapshot) -> Change | None:
-        """The days of the months whose clicks have changed: all of them go, and come anew."""
-        touched = _apart(before, self.now, CLICKSTREAM) + _apart(self.now, before, CLICKSTREAM)
-        months = sorted({file.month for file in touched if file.month})
-        if not months:
+    def change(self, own: duckdb.DuckDBPyConnection, before: Snapshot) -> Change | None:
+        """The days whose clicks have changed: they go, and come anew."""
+        days = self._changed(own, before)
+        if not days:
             return None
-        # A month's first and last hours, in UTC, may be of the day before or after elsewhere.
+        # A day of another time zone than UTC may be of two months.
         beyond = timedelta(days=0 if self.time_zone == "UTC" else 1)
-        days = sorted({day for month in months for day in _days(month, beyond)})
-        read = {(day.year, day.month) for month in months for day in _days(month, 2 * beyond)}
-        clicks = _only(self.now, CLICKSTREAM, self.now.manifest.files(CLICKSTREAM.name, read))
+        months = {((d + by).year, (d + by).month) for d in days for by in (-beyond, beyond)}
+        clicks = _only(self.now, CLICKSTREAM, self.now.manifest.files(CLICKSTREAM.name, months))
         key = pa.schema([self.schema.field("day")])
         gone = pa.RecordBatch.from_arrays([pa.array(days, pa.date32())], schema=key)
         wanted = ", ".join(f"date '{day}'" for day in days)
         query = f"from daily_traffic where day in ({wanted})"
         return Change(key, lambda: iter([gone]), lambda: self._rows(clicks, query))
 
+    def _changed(self, own: duckdb.DuckDBPyConnection, before: Snapshot) -> list[date]:
+        old, new = _apart(before, self.now, CLICKSTREAM), _apart(self.now, before, CLICKSTREAM)
+        if not old and not new:
+            return []
+        sql.show(own, "clicks_old", CLICKSTREAM, _only(before, CLICKSTREAM, old))
+        sql.show(own, "clicks_new", CLICKSTREAM, _only(self.now, CLICKSTREAM, new))
+        counted = "hash(host, is_bot, anonymous_user_id, session_id)"
+        day = sql.day("time", self.time_zone)
+        digests = [
+            f"select {day} as day, sum({counted}) as digest, count(*) as n from {name} group by all"
+            for name in ("clicks_old", "clicks_new")
+        ]
+        rows = own.execute(
+            f"select day from ({digests[0]}) o full join ({digests[1]}) n using (day) "
+            "where (o.digest, o.n) is distinct from (n.digest, n.n) order by day"
+        )
+        return [day for (day,) in rows.fetchall()]
+
     def _rows(self, clicks: Snapshot, query: str) -> Batches:
         with closing(sql.connect(clicks, MEMORY_MB, self.time_zone)) as connection:
             for batch in connection.sql(query).to_arrow_reader(BATCH_ROWS):
                 yield batch.cast(self.schema)
-
-
-def _days(month: Month, beyond: timedelta) -> Iterator[date]:
-    """The days of a month, and so many before and after it."""
-    day = date(*month, 1) - beyond
-    end = date(*month, monthrange(*month)[1]) + beyond
-    while day <= end:
-        yield day
-        day += timedelta(days=1)
 
 
 def matching(key: pa.Schema, rows: str, gone: str) -> str:

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -49,6 +49,8 @@ def folder(config: Config) -> str:
 def publish(snapshot: Snapshot, config: Config) -> dict[str, object]:
     """Bring the exports to the state of `snapshot`, if they are not there yet.
 
+    A table of which no file has changed keeps its exports.
+
     Returns `status` (`published`, `current`; `removed` where exports are switched off and some
     were left) and, if published, the `files` with their bytes.
     """
@@ -58,33 +60,54 @@ def publish(snapshot: Snapshot, config: Config) -> dict[str, object]:
         if kept:
             _remove(storage, keep=())
         return {"status": "removed" if kept else "off"}
-    key = {"run_id": snapshot.run_id, "layout": _layout(config.csv)}
     sizes = {info.path: info.size for info in storage.list()}
-    files = _written(kept, key)
-    if files is not None and files.items() <= sizes.items():
+    run_id, exports = _written(kept)
+    keys = {table: _key(snapshot, table, config.csv) for table in TABLES}
+    outdated = [table for table in TABLES if not _is_there(exports, table, keys[table], sizes)]
+    if not outdated and run_id == snapshot.run_id:
         return {"status": "current"}
     with _workshop(storage) as work:
         made = []
-        for table in TABLES:
-            made += _write(snapshot, table, config.csv, work)
+        for table in outdated:
+            new = _write(snapshot, table, config.csv, work)
+            files = {file.name: file.stat().st_size for file in new}
+            exports[table.name] = {"key": keys[table], "files": files}
+            made += new
             WORK.add()
-        files = {file.name: file.stat().st_size for file in made}
         for file in made:
             storage.upload(file.name, file)
-    _remove(storage, keep={STATE, *files})
-    storage.write(STATE, json.dumps(key | {"files": files}, indent=1).encode())
-    return {"status": "published", "files": files}
+    all_files = {name: size for each in exports.values() for name, size in each["files"].items()}
+    _remove(storage, keep={STATE, *all_files})
+    state = {"run_id": snapshot.run_id, "tables": exports}
+    storage.write(STATE, json.dumps(state, indent=1).encode())
+    return {"status": "published", "files": all_files}
 
 
-def _written(state: bytes | None, key: dict[str, str]) -> dict[str, int] | None:
-    """The files that were written, with their sizes; None if that was not for `key`."""
+_Exports = dict[str, dict[str, Any]]  # of each table what was exported (`key`), and its `files`
+
+
+def _written(state: bytes | None) -> tuple[str | None, _Exports]:
+    """The run of which there are exports, and what they are; nothing where it cannot be read."""
     try:
         found = json.loads(state or b"{}")
-    except ValueError:
-        return None
-    if not isinstance(found, dict) or not key.items() <= found.items():
-        return None
-    return found.get("files")
+        tables = {table.name: found["tables"][table.name] for table in TABLES}
+        return found["run_id"], {
+            name: {"key": each["key"], "files": dict(each["files"])}
+            for name, each in tables.items()
+        }
+    except (ValueError, TypeError, KeyError):
+        return None, {}
+
+
+def _is_there(exports: _Exports, table: Table, key: str, sizes: dict[str, int]) -> bool:
+    known = exports.get(table.name, {"key": "", "files": {}})
+    return bool(known["key"] == key and known["files"].items() <= sizes.items())
+
+
+def _key(snapshot: Snapshot, table: Table, settings: Csv) -> str:
+    """Changes when a table is to be exported again: its files, their columns, the settings."""
+    files = [(file.path, file.rows, file.bytes) for file in snapshot.live(table.name)]
+    return hashlib.sha256(repr((files, table.columns, settings)).encode()).hexdigest()
 
 
 def lines(batch: pa.RecordBatch, neutralise: bool) -> pa.LargeStringArray:
@@ -115,10 +138,6 @@ def _cells(column: pa.Array, neutralise: bool) -> pa.Array:
         return text
     quoted = _joined("", pc.replace_substring(text, '"', '""'), "", by='"')
     return pc.if_else(special, quoted, text)
-
-
-def _layout(settings: Csv) -> str:
-    return hashlib.sha256(repr((settings, [str(t.schema) for t in TABLES])).encode()).hexdigest()
 
 
 @contextmanager

@@ -28,6 +28,8 @@ _TYPES = {
 }
 
 
+_CACHE_KB = 64 << 10  # for rows that come into indexes here and there
+
 _OURS = {Publication.TABLE, Publication.COUNTS, *NAMES}
 
 
@@ -61,6 +63,7 @@ def _opened(path: Path) -> Iterator[dbapi.Cursor]:
     ):
         cursor.execute("pragma busy_timeout = 30000")
         cursor.execute("pragma journal_mode = wal")
+        cursor.execute(f"pragma cache_size = -{_CACHE_KB}")
         cursor.execute("pragma secure_delete = on")  # so that nothing deleted stays in the file
         yield cursor
         cursor.execute("pragma busy_timeout = 0")  # with a reader, the next publication does it
