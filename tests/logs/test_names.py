@@ -187,6 +187,6 @@ def test_a_full_disk_is_named(
         raise RuntimeError("IO error: No space left on device (os error 28)")
 
     monkeypatch.setattr("clicklake.run.steps.compute", fails)
-    with pytest.raises(ClicklakeError, match=rf"No space is left.*{tmp_path}/lake.*vacuum"):
+    with pytest.raises(ClicklakeError, match=rf"No space left.*{tmp_path}/lake.*vacuum"):
         lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
     assert list((tmp_path / "lake" / "_clicklake").rglob("*.parquet")) == []

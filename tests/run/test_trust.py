@@ -10,13 +10,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import hostile
+import lakes
+from clicklake.engines import Engine
 from clicklake.errors import ClicklakeError, InputError
 from clicklake.lake import LiveFile
 from clicklake.lake.parquet import audit_file
 from clicklake.logs.summary import SplitSummary, line_bases
 from clicklake.run import trust
+from clicklake.run.landing import Reading
 from clicklake.schemas import PAGE_VIEWS, USERS, Table
 from clicklake.storage import FileInfo
+from days import AS_OF, days
 from fake_lake import DEFAULTS, NOON
 
 
@@ -127,3 +132,23 @@ def test_other_columns_are_found(tmp_path: Path) -> None:
 def _footer(folder: Path) -> pq.FileMetaData:
     pq.write_table(USERS.schema.empty_table(), folder / "x.parquet")
     return pq.read_metadata(folder / "x.parquet")
+
+
+@pytest.mark.parametrize("source", ["Clickstream", "PageViews"])
+def test_a_file_that_vanishes_after_it_was_listed_stops_the_run(
+    sail: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    [day] = days(1)[:1]
+    hostile.write(day, tmp_path / "in")
+    real = Reading.landed
+
+    def landed(self: Reading) -> object:
+        for file in (tmp_path / "in" / source).rglob("log"):
+            file.unlink()
+        return real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reading, "landed", landed)
+        with pytest.raises(ClicklakeError, match=rf"{source}/2018/.*vanished"):
+            lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)
+    assert not (tmp_path / "lake" / "_clicklake" / "manifest.json").exists()

@@ -59,6 +59,21 @@ def _hashes(lake: places.Place) -> dict[str, str]:
     return hashes
 
 
+def _lines_are_those_of_their_files(lake: places.Place, source: Path) -> None:
+    """Every quarantined row stands in the file and the line that the quarantine names."""
+    checked = 0
+    for file in lake.manifest()["tables"]["quarantine"]:
+        [folder] = [part.partition("=")[2] for part in file["path"].split("/") if "=" in part]
+        for row in lake.read(file["path"]).to_pylist():
+            lines = (source / hostile.FOLDERS[folder] / row["file"]).read_bytes().split(b"\n")
+            line = lines[row["line"] - 1].removesuffix(b"\r")
+            if row["line"] == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            assert line.decode(errors="backslashreplace") == row["raw"], row
+            checked += 1
+    assert checked > 20
+
+
 def _run(scene: Scene, folder: Path, engine: str, cores: int, **environment: str) -> places.Place:
     lake = places.Place(str(folder / "lake"))
     command = ["taskset", "-c", ",".join(map(str, range(cores)))] if cores else []
@@ -81,7 +96,9 @@ def _all_the_same(scene: Scene, folder: Path, engine: str, cases: list[tuple]) -
     for number, (count, cores, zone, language) in enumerate(cases):
         case = folder / str(number)
         hostile.write(_spread(records, rng, count), case / "in")
-        found.append(_hashes(_run(scene, case, engine, cores, TZ=zone, LC_ALL=language)))
+        lake = _run(scene, case, engine, cores, TZ=zone, LC_ALL=language)
+        _lines_are_those_of_their_files(lake, case / "in")
+        found.append(_hashes(lake))
         assert found[-1] == found[0], (count, cores, zone, language)
     print(f"{engine}: {len(found)} runs, one hash for each of {len(found[0])} tables")
     return found[0]

@@ -10,14 +10,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
+
+import adbc_driver_postgresql.dbapi as pg
 
 import hostile
 import lakes
 import oracle
 import places
+import postgres
 from days import AS_OF
 from forge import ROOT
 from scene import FULL, Scene
@@ -169,3 +172,28 @@ def test_keys_are_nowhere_to_be_seen(local: Scene, tmp_path: Path) -> None:
     assert len(texts) > 20
     assert [secret for secret in secrets for text in texts if secret in text] == []
     assert any("etl.py" in text for text in texts)  # the command lines were seen
+
+
+def test_a_password_reaches_postgresql_and_nothing_else(local: Scene, tmp_path: Path) -> None:
+    """With the right one the tables are there; with a wrong one the message does not show it."""
+    wrong = "canary-of-the-environment-0005"
+    with postgres.server("fsync=off") as url:
+        (tmp_path / "dl.cfg").write_text(f"[DATABASE]\nURL = {url}\n")
+        lake = places.Place(str(tmp_path / "lake"))
+        command = [sys.executable, str(ROOT / "src" / "scripts" / "etl.py")]
+        command += [*local.arguments(lake, local.second), "--config", str(tmp_path / "dl.cfg")]
+        texts = []
+        for password, code in ((wrong, 3), (postgres.PASSWORD, 0)):
+            environment = {**os.environ, "PGPASSWORD": password}
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == code, done.stderr
+            texts += [done.stdout, done.stderr]
+        with closing(pg.connect(url, db_kwargs={"password": postgres.PASSWORD})) as connection:
+            cursor = connection.cursor()
+            cursor.execute("select count(*) from users")
+            assert cursor.fetchone()[0] > 0
+    assert "authentication failed" in texts[1]
+    texts += [file.read_bytes().decode("latin-1") for file in tmp_path.rglob("*") if file.is_file()]
+    assert not [text for text in texts if wrong in text or postgres.PASSWORD in text]

@@ -203,7 +203,7 @@ def _disk_is_full(lake: Lake) -> str:
     folders = [tempfile.gettempdir()]
     folders += [lake.storage.root] if isinstance(lake.storage, LocalStorage) else []
     return (
-        f"No space is left on the disk of {' or '.join(reversed(folders))}: the lake is as it was. "
+        f"No space left on the disk of {' or '.join(reversed(folders))}: the lake is as it was. "
         "Free some (etl.py vacuum --all removes the lake's earlier states; TMPDIR names another "
         "folder for what the engine spills), then run again."
     )
