@@ -174,7 +174,9 @@ def test_keys_are_nowhere_to_be_seen(local: Scene, tmp_path: Path) -> None:
     assert any("etl.py" in text for text in texts)  # the command lines were seen
 
 
-def test_a_password_reaches_postgresql_and_nothing_else(local: Scene, tmp_path: Path) -> None:
+def test_a_password_reaches_postgresql_and_nothing_else(
+    local: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the right one the tables are there; with a wrong one the message does not show it."""
     wrong = "canary-of-the-environment-0005"
     with postgres.server("fsync=off") as url:
@@ -190,7 +192,8 @@ def test_a_password_reaches_postgresql_and_nothing_else(local: Scene, tmp_path: 
             )
             assert done.returncode == code, done.stderr
             texts += [done.stdout, done.stderr]
-        with closing(pg.connect(url, db_kwargs={"password": postgres.PASSWORD})) as connection:
+        monkeypatch.setenv("PGPASSWORD", postgres.PASSWORD)
+        with closing(pg.connect(url)) as connection:
             cursor = connection.cursor()
             cursor.execute("select count(*) from users")
             assert cursor.fetchone()[0] > 0
