@@ -34,7 +34,11 @@ GONE = "clicklake_gone"  # the temporary table of the keys that go
 
 @dataclass(frozen=True)
 class Change:
-    """Rows that go, named by the columns of `key`, none of them null; then rows that come."""
+    """Rows that go, named by the columns of `key`; then rows that come.
+
+    A row with a null in its key is not found where it is to go: its table then has a row too many,
+    and all of it is published.
+    """
 
     key: pa.Schema
     gone: Read
@@ -74,7 +78,7 @@ def of_rows(
 ) -> Change | None:
     """The rows of a table that differ, found by its key.
 
-    Raises MisfitError if the table had other columns, or if rows go that have a null in their key.
+    Raises MisfitError if the table had other columns.
     """
     if before.schema(table) != table.schema:
         raise MisfitError
@@ -87,8 +91,6 @@ def of_rows(
     own.execute(f"create temp table {name} as {_difference(table)}")
     goes = f'{name} where "was_{table.required[0]}" is not null'
     comes = f'{name} where "{table.required[0]}" is not null'
-    if set(table.key) - set(table.required) and _count(own, goes):
-        raise MisfitError
     key = pa.schema([table.schema.field(column) for column in table.key])
     was = ", ".join(f'"was_{column}" as "{column}"' for column in table.key)
     columns = ", ".join(f'"{column}"' for column in table.columns)
