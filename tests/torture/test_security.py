@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 
 import adbc_driver_postgresql.dbapi as pg
+import pytest
 
 import hostile
 import lakes
