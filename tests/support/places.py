@@ -209,3 +209,17 @@ def commits(lake: Place) -> list[str]:
             with lake.fs.open_input_stream(name) as stream:
                 entries.append(json.loads(stream.read()))
     return [entry["run_id"] for entry in entries if "run_id" in entry]
+
+
+def rows_in_catalog(lake: Place) -> dict[str, int]:
+    """How many rows each table has in the catalog of a local lake, whose files must be there."""
+    from pyiceberg.catalog import load_catalog
+
+    file = f"{lake.uri}/_clicklake/catalog/catalog.db"
+    catalog = load_catalog("clicklake", type="sql", uri=f"sqlite:///{file}")
+    found = {}
+    for identifier in catalog.list_tables("clicklake"):
+        files = [task.file for task in catalog.load_table(identifier).scan().plan_files()]
+        assert all(Path(each.file_path.removeprefix("file://")).is_file() for each in files)
+        found[identifier[-1]] = sum(each.record_count for each in files)
+    return found

@@ -76,6 +76,13 @@ class Scene:
         assert result.code == 0, result.err
         assert places.by_manifest(lake) == self.after
         assert places.strays(lake) == []
+        if lake.folder:
+            tables = lake.manifest()["tables"]
+            rows = {name: sum(file["rows"] for file in files) for name, files in tables.items()}
+            shown = places.rows_in_catalog(lake)
+            assert {name: count for name, count in shown.items() if count} == {
+                name: count for name, count in rows.items() if count
+            }
 
 
 def _light(folder: Path) -> Path:

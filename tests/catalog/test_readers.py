@@ -1,0 +1,152 @@
+"""Engines that read Iceberg see one run, while runs replace the files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+from pyiceberg.catalog import load_catalog
+from pyspark.errors.exceptions.connect import SparkRuntimeException
+
+from clicklake import catalog, config
+from clicklake.engines import Engine
+from clicklake.lake import Snapshot
+from clicklake.lake.manifest import Past
+from fake_lake import NOON, write_lake
+
+RUNS = 8
+Look = Callable[[], list[int]]
+
+
+def _catalog(lake: Path) -> object:
+    file = lake / "_clicklake" / "catalog" / "catalog.db"
+    return load_catalog("clicklake", type="sql", uri=f"sqlite:///{file}")
+
+
+def _run(lake: Path, number: int) -> None:
+    """A run whose `user_page_views` are ten rows with its number, in the place of the last ones.
+
+    Earlier states are kept, as `RETAIN_HOURS` says: their files stay where the catalog names them.
+    """
+    rows = [{"user_id": user, "count": number} for user in range(10)]
+    now = write_lake(lake, number, user_page_views=rows)
+    history = tuple(Past(seq, f"run-{seq}", NOON, NOON) for seq in range(1, number))
+    kept = Snapshot(now.storage, replace(now.manifest, history=history))
+    catalog.publish(kept, config.Config())
+    for old in (lake / "user_page_views").glob("*.parquet"):
+        if old.name != f"part-{number}.parquet":
+            old.unlink()  # what a commit takes from the bare folder
+
+
+def _by_pyiceberg(lake: Path) -> list[int]:
+    return (
+        _catalog(lake)
+        .load_table("clicklake.user_page_views")
+        .scan()
+        .to_arrow()["count"]
+        .to_pylist()
+    )
+
+
+def _by_polars(lake: Path) -> list[int]:
+    table = _catalog(lake).load_table("clicklake.user_page_views")
+    return pl.scan_iceberg(table).collect()["count"].to_list()
+
+
+def _watched(lake: Path, look: Look) -> list[list[int]]:
+    """What a reader sees, over and over, while the runs go on."""
+    seen: list[list[int]] = []
+    _run(lake, 1)
+    done = threading.Event()
+
+    def runs() -> None:
+        for number in range(2, RUNS + 1):
+            _run(lake, number)
+        done.set()
+
+    writer = threading.Thread(target=runs)
+    writer.start()
+    while not done.is_set():
+        seen.append(look())
+    writer.join()
+    return [*seen, look()]
+
+
+def _is_one_run(seen: list[int]) -> bool:
+    return len(seen) == 10 and len(set(seen)) == 1
+
+
+@pytest.mark.parametrize("look", [_by_pyiceberg, _by_polars])
+def test_a_reader_sees_one_run(tmp_path: Path, look: Callable[[Path], list[int]]) -> None:
+    seen = _watched(tmp_path / "lake", lambda: look(tmp_path / "lake"))
+    assert [each for each in seen if not _is_one_run(each)] == []
+    assert len({each[0] for each in seen}) > 2
+    assert seen[-1][0] == RUNS
+
+
+def test_sail_sees_one_run(sail: Engine, tmp_path: Path) -> None:
+    location = str(tmp_path / "lake" / "_clicklake" / "catalog" / "user_page_views")
+
+    def look() -> list[int]:
+        """It takes the newest metadata by a listing, and may find a file that is being written."""
+        while True:
+            with suppress(SparkRuntimeException):
+                rows = sail.session.read.format("iceberg").load(location).select("count").collect()
+                return [row["count"] for row in rows]
+
+    seen = _watched(tmp_path / "lake", look)
+    assert [each for each in seen if not _is_one_run(each)] == []
+    assert seen[-1][0] == RUNS
+
+
+ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.11.0,org.xerial:sqlite-jdbc:3.50.3.0"
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("mvn") or os.environ.get("CI")), reason="fetches jars")
+def test_spark_sees_one_run(tmp_path: Path) -> None:
+    from pyspark.sql import SparkSession
+
+    lake = tmp_path / "lake"
+    _run(lake, 1)
+    prefix = "spark.sql.catalog.clicklake"
+    settings = {
+        "spark.jars.packages": ICEBERG,
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.sql.session.timeZone": "UTC",
+        prefix: "org.apache.iceberg.spark.SparkCatalog",
+        f"{prefix}.type": "jdbc",
+        f"{prefix}.uri": f"jdbc:sqlite:{lake}/_clicklake/catalog/catalog.db",
+        f"{prefix}.warehouse": f"file://{lake}/_clicklake/catalog",
+        f"{prefix}.jdbc.schema-version": "V1",
+        f"{prefix}.cache-enabled": "false",
+    }
+    builder = SparkSession.builder.master("local[1]")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+
+    def look() -> list[int]:
+        rows = session.sql("select count from clicklake.clicklake.user_page_views").collect()
+        return [row["count"] for row in rows]
+
+    try:
+        seen = _watched(lake, look)
+        snapshots = session.sql(
+            "select * from clicklake.clicklake.user_page_views.snapshots"
+        ).count()
+    finally:
+        session.stop()
+    assert [each for each in seen if not _is_one_run(each)] == []
+    assert seen[-1][0] == RUNS
+    assert snapshots == RUNS
