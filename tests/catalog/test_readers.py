@@ -21,7 +21,7 @@ from clicklake.lake import Snapshot
 from clicklake.lake.manifest import Past
 from fake_lake import NOON, write_lake
 
-RUNS = 8
+RUNS = 6
 Look = Callable[[], list[int]]
 
 
@@ -91,6 +91,7 @@ def test_a_reader_sees_one_run(tmp_path: Path, look: Callable[[Path], list[int]]
     assert seen[-1][0] == RUNS
 
 
+@pytest.mark.slow
 def test_sail_sees_one_run(sail: Engine, tmp_path: Path) -> None:
     location = str(tmp_path / "lake" / "_clicklake" / "catalog" / "user_page_views")
 
@@ -142,9 +143,7 @@ def test_spark_sees_one_run(tmp_path: Path) -> None:
 
     try:
         seen = _watched(lake, look)
-        snapshots = session.sql(
-            "select * from clicklake.clicklake.user_page_views.snapshots"
-        ).count()
+        snapshots = session.table("clicklake.clicklake.user_page_views.snapshots").count()
     finally:
         session.stop()
     assert [each for each in seen if not _is_one_run(each)] == []
