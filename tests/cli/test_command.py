@@ -169,3 +169,24 @@ def test_an_installed_wheel_has_all_that_it_needs(tmp_path):
     assert "ask it: clicklake query 'from" in ran.stderr
     asked = call("query", "select count(*) > 0 as n from users", "--format", "csv")
     assert asked.stdout.split() == ["n", "true"], asked.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["etl", "--outptu", "x"], "there is no option --outptu; did you mean --output?"),
+        (["etl", "verify", "--jsn"], "there is no option --jsn; did you mean --json?"),
+        (["query", "select 1", "--zzzzz=1"], "there is no option --zzzzz; --help lists them"),
+    ],
+)
+def test_a_misspelt_option_is_named(arguments, words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        app.main(arguments)
+    assert words in capsys.readouterr().err
+
+
+def test_folders_without_logs_are_no_news(tmp_path, capsys):
+    (tmp_path / "in" / "Clickstream").mkdir(parents=True)
+    place = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "lake")]
+    assert app.main(["etl", *place]) == 0
+    assert "nothing new; there are no logs yet, and no lake" in capsys.readouterr().err

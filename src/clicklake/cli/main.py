@@ -23,7 +23,9 @@ FILES_SET_ASIDE = 6
 
 def main(arguments: Sequence[str]) -> int:
     """Run `etl.py` and return its exit code."""
-    given = parser().parse_args(arguments)
+    known = parser()
+    outer.refuse_misspelt(known, arguments)
+    given = known.parse_args(arguments)
     reporter = progress.Reporter()
 
     def tell(failure: outer.Failure) -> None:
@@ -149,7 +151,8 @@ def _finish(loaded: config.Config, metrics: RunMetrics, reporter: progress.Repor
     place = loaded.datalake.output_data
     if not metrics.is_committed:
         news = "nothing new but lines that are pending" if metrics.pending else "nothing new"
-        reporter.say(f"{news}; the lake is as run {metrics.run_id or '(none)'} left it")
+        state = f"the lake is as run {metrics.run_id} left it"
+        reporter.say(f"{news}; {state if metrics.run_id else 'there are no logs yet, and no lake'}")
         return
     from clicklake.cli import summary
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import difflib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,6 +106,30 @@ def _missing(module: str) -> str:
         f"The Python package {package} is not installed in {sys.prefix}; "
         f"run: pip install 'clicklake{extra}', or in a checkout: make .venv/runtime"
     )
+
+
+def refuse_misspelt(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """End with a message that names an option which is none, and the nearest that is one.
+
+    argparse itself would take the option's value for a command, and name that.
+    """
+    known = set(_options(parser))
+    for given in arguments:
+        name = given.partition("=")[0]
+        if given == "--":
+            return
+        if name.startswith("--") and not any(option.startswith(name) for option in known):
+            near = difflib.get_close_matches(name, sorted(known), 1)
+            hint = f"; did you mean {near[0]}?" if near else "; --help lists them"
+            parser.error(f"there is no option {harmless(name)}{hint}")
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield from parser._option_string_actions
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in action.choices.values():
+                yield from _options(verb)
 
 
 def program(name: str) -> str:

@@ -24,7 +24,9 @@ ENDINGS = {"md": "markdown"}
 
 def main(arguments: Sequence[str]) -> int:
     """Run `query.py` and return its exit code."""
-    given = _parser().parse_args(arguments)
+    known = _parser()
+    outer.refuse_misspelt(known, arguments)
+    given = known.parse_args(arguments)
 
     def work() -> int:
         try:
