@@ -12,6 +12,12 @@ import pytest
 from clicklake import config, engines
 
 
+@pytest.fixture(autouse=True)
+def _no_remembered_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 remembers the keys that its first caller of a process had."""
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+
+
 @pytest.fixture(scope="session")
 def sail() -> Iterator[engines.Engine]:
     running = engines.start("sail", memory_mb=2048)

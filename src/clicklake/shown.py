@@ -18,9 +18,9 @@ def harmless(text: str) -> str:
     'a\\x1b[2J.csv\n  error: all is lost'
     """
     first, *others = _CONTROL.sub(_escape, text).split("\n")
-    return "\n".join(
-        [first, *(line if line.startswith(" ") or not line else f"  {line}" for line in others)]
-    )
+    if any(line and not line.startswith(" ") for line in others):
+        others = [f"  {line}" if line else "" for line in others]
+    return "\n".join([first, *others])
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -106,7 +106,7 @@ def test_column_names_are_shown_as_they_are_and_not_all_of_them(
 
 
 def test_harmless_text() -> None:
-    assert harmless("a\x1b[2J\r\nb\n  c\u2028") == "a\\x1b[2J\\x0d\n  b\n  c\\u2028"
+    assert harmless("a\x1b[2J\r\nb\n  c\u2028") == "a\\x1b[2J\\x0d\n  b\n    c\\u2028"
     assert listed(["b", "a"]) == "a, b"
     assert listed([str(n) for n in range(10, 30)], 500).endswith(", 19 and 490 more")
 

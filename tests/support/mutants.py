@@ -307,9 +307,9 @@ MUTANTS = [
     ),
     Mutant(
         "a database shows the rows of a damaged table",
-        "publish/tables.py",
-        "if self.rows not in (None, rows):",
-        "if False:",
+        "publish/feeds.py",
+        "if self.rows not in (None, rows):\n            raise ClicklakeError(",
+        "if False:\n            raise ClicklakeError(",
         "tests/publish/test_database.py -k sqlite",
     ),
     Mutant(
