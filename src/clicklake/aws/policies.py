@@ -155,6 +155,19 @@ def instance_statements(own: Deployment) -> list[Statement]:
         ),
         _list(own, "ListLake", "The job lists the files of the lake.", own.lake),
         Statement(
+            "ForgetVersions",
+            "forget-user deletes old versions of the lake's objects, where the bucket keeps them.",
+            ("s3:DeleteObjectVersion",),
+            (own.objects_arn(own.lake),),
+        ),
+        _list(
+            own,
+            "ListVersions",
+            "forget-user lists old versions of the lake's objects.",
+            own.lake,
+            "s3:ListBucketVersions",
+        ),
+        Statement(
             "WriteLogs",
             "EMR's log pusher on the machines copies logs there, and adds to them.",
             ("s3:GetObject", "s3:PutObject"),
@@ -179,13 +192,15 @@ def _read_inputs(own: Deployment) -> list[Statement]:
     return statements
 
 
-def _list(own: Deployment, sid: str, reason: str, place: Place) -> Statement:
+def _list(
+    own: Deployment, sid: str, reason: str, place: Place, action: str = "s3:ListBucket"
+) -> Statement:
     """Listing is granted on a bucket, so the prefix is a condition."""
     below = {"StringLike": {"s3:prefix": [place.prefix, place.key("*")]}}
     return Statement(
         sid,
         reason,
-        ("s3:ListBucket",),
+        (action,),
         (own.bucket_arn(place),),
         below if place.prefix else None,
     )
