@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -216,10 +217,10 @@ def rows_in_catalog(lake: Place) -> dict[str, int]:
     from pyiceberg.catalog import load_catalog
 
     file = f"{lake.uri}/_clicklake/catalog/catalog.db"
-    catalog = load_catalog("clicklake", type="sql", uri=f"sqlite:///{file}")
     found = {}
-    for identifier in catalog.list_tables("clicklake"):
-        files = [task.file for task in catalog.load_table(identifier).scan().plan_files()]
-        assert all(Path(each.file_path.removeprefix("file://")).is_file() for each in files)
-        found[identifier[-1]] = sum(each.record_count for each in files)
+    with closing(load_catalog("clicklake", type="sql", uri=f"sqlite:///{file}")) as catalog:
+        for identifier in catalog.list_tables("clicklake"):
+            files = [task.file for task in catalog.load_table(identifier).scan().plan_files()]
+            assert all(Path(each.file_path.removeprefix("file://")).is_file() for each in files)
+            found[identifier[-1]] = sum(each.record_count for each in files)
     return found

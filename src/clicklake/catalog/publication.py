@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import Any
 
 from clicklake.catalog.target import CatalogTarget, target
@@ -51,6 +52,8 @@ def _brought_up(where: CatalogTarget, snapshot: Snapshot) -> int:
     where.prepare()
     from clicklake.catalog.sync import CatalogSync
 
-    changed = CatalogSync(where, snapshot).run()
+    sync = CatalogSync(where, snapshot)
+    with closing(sync.catalog):
+        changed = sync.run()
     where.mark(snapshot.manifest)
     return changed
