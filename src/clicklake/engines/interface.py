@@ -26,9 +26,13 @@ class Landing(Protocol[T_co]):
 
 
 class Engine(Protocol):
-    """A running session. `cores`: as many tasks run at once."""
+    """A running session. `cores`: as many tasks run at once.
+
+    `fits_als`: whether it has a library that fits ALS on many machines.
+    """
 
     name: str
+    fits_als: bool
     session: SparkSession
     cores: int
 

@@ -25,6 +25,7 @@ class Sail:
     """An engine on one machine. `memory_mb`: 0 for as much as `work_mb`, what is read, needs."""
 
     name = "sail"
+    fits_als = False
 
     def __init__(self, memory_mb: int, work_mb: int | None) -> None:
         for name, value in _settings((memory_mb or _bound(work_mb)) << 20).items():

@@ -34,6 +34,7 @@ class Spark:
     """An engine on one machine or many."""
 
     name = "spark"
+    fits_als = True  # by MLlib
 
     def __init__(self, uses_s3: bool) -> None:
         find_java()

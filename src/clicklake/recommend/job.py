@@ -144,7 +144,7 @@ def _fit(
     """
     weigh = weighting(choice.spec, settings, data)
     is_too_large = catalogue.pairs > settings.max_fit_pairs
-    if choice.spec.model != "als" or not is_too_large or engine.name != "spark":
+    if choice.spec.model != "als" or not is_too_large or not engine.fits_als:
         return fit(choice.spec, data.weights(weigh)), choice
     left, hidden = hide(data)
     judged = left.users[np.diff(hidden.indptr) > 0]
