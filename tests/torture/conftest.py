@@ -21,6 +21,13 @@ import servers
 from scene import SEED, SERVERS, Scene, _inputs, _light, _made, _numbered, _on_s3
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Runs that are killed take long: they are left to `make test-all` and `make torture`."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> Random:
     return Random(f"{SEED} {request.node.name}")
