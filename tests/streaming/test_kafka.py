@@ -211,21 +211,6 @@ def test_a_second_publisher_shuts_out_the_first(broker, topic):
     assert committed(broker, topic) == {}
 
 
-def test_a_publisher_that_must_refuse_does_not_shut_out_the_rightful_one(
-    broker, lake, state, topic, tmp_path
-):
-    lake.commit(random_events(50))
-    run(lake, state, broker, topic)
-    rightful = KafkaSink(broker.address, topic, "")
-    rightful.mark = state.mark()
-    assert rightful.position().sequence == 50
-
-    with pytest.raises((InputError, LeaseHeldError), match="another publisher"):
-        run(lake, State(tmp_path), broker, topic)
-
-    rightful.send([Outgoing(51, "v", b"{}")])
-
-
 @pytest.fixture(scope="module")
 def two_lakes(tmp_path_factory):
     """{name: lake}, with events of visitors whose names begin with that of the lake."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -69,9 +68,6 @@ class KafkaSink:
         What is read after that can only change with this producer being shut out itself.
         """
         try:
-            if self._producer is None:  # to shut a rightful one out, only to refuse, helps nobody
-                with suppress(KafkaException):
-                    last_position(self._settings, self._topic, self.mark)
             self._producer = Producer(
                 {
                     "compression.type": "lz4",

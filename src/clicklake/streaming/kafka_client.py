@@ -21,7 +21,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from clicklake.errors import AccessError, ConfigError, InputError
 from clicklake.streaming.marks import Mark, of_headers, sequence_of
-from clicklake.streaming.messages import MAX_SEQUENCE, retracts
+from clicklake.streaming.messages import retracts
 from clicklake.streaming.stream import (
     Outgoing,
     Position,
@@ -173,8 +173,7 @@ def _highest(consumer: Consumer, start: TopicPartition, own: Mark | None, most: 
         failure = message.error()
         if failure is None:
             header = of_headers(message.headers())
-            # Any mark is another publisher's, where this one has none yet.
-            found = position_of(body_of(message), own or Mark("", MAX_SEQUENCE), header)
+            found = position_of(body_of(message), own, header)
             if header or own or found.sequence <= most:
                 highest = max(highest, found)
             deadline = time.monotonic() + TIMEOUT
