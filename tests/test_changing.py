@@ -37,6 +37,7 @@ def copy(tmp_path: Path) -> Path:
     for name in ("src", "docs", "deploy", "tests"):
         shutil.copytree(ROOT / name, tmp_path / "copy" / name, ignore=skipped)
     shutil.copy(ROOT / "pyproject.toml", tmp_path / "copy")
+    (tmp_path / "copy" / "data").symlink_to(ROOT / "data")
     for path, old, new in edits():
         file = tmp_path / "copy" / path
         text = file.read_text()
