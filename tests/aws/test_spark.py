@@ -284,6 +284,8 @@ RARE = {
     ("WriteLogs", "s3:GetObject"),  # EMR's log pusher, which is not here
     ("WriteLogs", "s3:PutObject"),
     ("WriteLake", "s3:AbortMultipartUpload"),  # when an upload breaks off
+    ("ForgetVersions", "s3:DeleteObjectVersion"),  # forget-user alone
+    ("ListVersions", "s3:ListBucketVersions"),
 }
 
 
