@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -109,43 +112,58 @@ def test_sail_sees_one_run(sail: Engine, tmp_path: Path) -> None:
 
 ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.11.0,org.xerial:sqlite-jdbc:3.50.3.0"
 
+# In a process of its own: what starts a JVM first decides what it can load.
+LOOK = """
+import json, pathlib, sys
+from pyspark.sql import SparkSession
+
+lake, packages = sys.argv[1:]
+name = "spark.sql.catalog.clicklake"
+settings = {
+    "spark.jars.packages": packages,
+    "spark.ui.enabled": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    name: "org.apache.iceberg.spark.SparkCatalog",
+    f"{name}.type": "jdbc",
+    f"{name}.uri": f"jdbc:sqlite:{lake}/_clicklake/catalog/catalog.db",
+    f"{name}.warehouse": f"file://{lake}/_clicklake/catalog",
+    f"{name}.jdbc.schema-version": "V1",
+    f"{name}.cache-enabled": "false",
+}
+builder = SparkSession.builder.master("local[1]")
+for key, value in settings.items():
+    builder = builder.config(key, value)
+session = builder.getOrCreate()
+table = "clicklake.clicklake.user_page_views"
+is_last = False
+while not is_last:
+    is_last = pathlib.Path(lake, "stop").exists()
+    rows = session.sql(f"select count from {table}").collect()
+    print("seen", json.dumps([row["count"] for row in rows]), flush=True)
+print("snapshots", session.table(f"{table}.snapshots").count(), flush=True)
+session.stop()
+"""
+
 
 @pytest.mark.spark
 @pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("mvn") or os.environ.get("CI")), reason="fetches jars")
 def test_spark_sees_one_run(tmp_path: Path) -> None:
-    from pyspark.sql import SparkSession
-
     lake = tmp_path / "lake"
     _run(lake, 1)
-    prefix = "spark.sql.catalog.clicklake"
-    settings = {
-        "spark.jars.packages": ICEBERG,
-        "spark.ui.enabled": "false",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.sql.session.timeZone": "UTC",
-        prefix: "org.apache.iceberg.spark.SparkCatalog",
-        f"{prefix}.type": "jdbc",
-        f"{prefix}.uri": f"jdbc:sqlite:{lake}/_clicklake/catalog/catalog.db",
-        f"{prefix}.warehouse": f"file://{lake}/_clicklake/catalog",
-        f"{prefix}.jdbc.schema-version": "V1",
-        f"{prefix}.cache-enabled": "false",
-    }
-    builder = SparkSession.builder.master("local[1]")
-    for name, value in settings.items():
-        builder = builder.config(name, value)
-    session = builder.getOrCreate()
-
-    def look() -> list[int]:
-        rows = session.sql("select count from clicklake.clicklake.user_page_views").collect()
-        return [row["count"] for row in rows]
-
-    try:
-        seen = _watched(lake, look)
-        snapshots = session.table("clicklake.clicklake.user_page_views.snapshots").count()
-    finally:
-        session.stop()
+    command = [sys.executable, "-c", LOOK, str(lake), ICEBERG]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as reader:
+        first = reader.stdout.readline()
+        for number in range(2, RUNS + 1):
+            _run(lake, number)
+        (lake / "stop").touch()
+        said, wrong = reader.communicate(timeout=120)
+    lines = [first, *said.splitlines()]
+    seen = [json.loads(line.removeprefix("seen ")) for line in lines if line.startswith("seen ")]
+    assert seen, wrong[-2000:]
     assert [each for each in seen if not _is_one_run(each)] == []
     assert seen[-1][0] == RUNS
-    assert snapshots == RUNS
+    assert lines[-1] == f"snapshots {RUNS}"
