@@ -91,11 +91,10 @@ def open_snapshot(location: str) -> Snapshot:
 
     Raises InputError if there is none, DamagedError as `snapshot` does.
     """
-    storage = open_storage(location)
-    data = storage.read(MANIFEST)
-    if data is None:
+    found = _present(open_storage(location))
+    if not found.run_id:
         raise InputError(
             f"{location}: no lake is there ({MANIFEST} is missing). Run scripts/etl.py first, or "
             "name the lake with --output or [DATALAKE] OUTPUT_DATA."
         )
-    return Snapshot(storage, Manifest.from_json(data, storage.uri(MANIFEST)))
+    return found

@@ -6,9 +6,9 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from clicklake.errors import AccessError, DamagedError, InputError
@@ -140,34 +140,26 @@ class LocalStorage:
             return os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
 
     def move(self, moves: Iterable[tuple[str, str]]) -> None:
+        self._bring_about(moves, Path.replace)
+
+    def link(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._bring_about(pairs, _link_unless_there)
+
+    def _bring_about(
+        self, pairs: Iterable[tuple[str, str]], act: Callable[[Path, Path], object]
+    ) -> None:
+        """Make each target of its source, durably; what has been done before is left."""
         folders = set()
-        for source, target in moves:
+        for source, target in pairs:
             destination = self._at(target)
             with explained(str(destination)):
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    self._at(source).replace(destination)
+                    act(self._at(source), destination)
                 except FileNotFoundError:
                     if not destination.exists():
                         raise _lost(destination) from None
                 folders.add(destination.parent)
-        for folder in folders:
-            sync_path(folder)
-
-    def link(self, pairs: Iterable[tuple[str, str]]) -> None:
-        folders = set()
-        for source, target in pairs:
-            name = self._at(target)
-            with explained(str(name)):
-                name.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    os.link(self._at(source), name)
-                except FileExistsError:
-                    pass
-                except FileNotFoundError:
-                    if not name.exists():
-                        raise _lost(name) from None
-                folders.add(name.parent)
         for folder in folders:
             sync_path(folder)
 
@@ -216,3 +208,8 @@ def _lost(file: Path) -> DamagedError:
     return DamagedError(
         f"{file}: neither there nor in staging; the lake is damaged. Run with --rebuild."
     )
+
+
+def _link_unless_there(file: Path, name: Path) -> None:
+    with suppress(FileExistsError):
+        os.link(file, name)
