@@ -248,6 +248,10 @@ class BreakingSink:
     def __init__(self, sink, after):
         self.sink, self.left = sink, after
 
+    def peek(self):
+        self.sink.mark = self.mark
+        return self.sink.peek()
+
     def position(self):
         self.sink.mark = self.mark
         return self.sink.position()

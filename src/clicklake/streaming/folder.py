@@ -30,6 +30,9 @@ class FolderSink:
         self.mark: Mark | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
+    def peek(self) -> Position:
+        return self.position()
+
     def position(self) -> Position:
         for file in reversed(_files(self.folder)):
             if _SEGMENT.fullmatch(file.name):

@@ -62,6 +62,12 @@ class KafkaSink:
         self.mark: Mark | None = None
         create_topic(self._settings, topic)
 
+    def peek(self) -> Position:
+        try:
+            return last_position(self._settings, self._topic, self.mark)
+        except KafkaException as error:
+            raise translated(error, self._topic) from None
+
     def position(self) -> Position:
         """Shut out any earlier producer, then read the highest number on the topic.
 
@@ -78,9 +84,9 @@ class KafkaSink:
                 }
             )
             self._producer.init_transactions(TIMEOUT)
-            return last_position(self._settings, self._topic, self.mark)
         except KafkaException as error:
             raise translated(error, self._topic) from None
+        return self.peek()
 
     def send(self, events: Sequence[Outgoing]) -> None:
         assert self._producer is not None, "position() comes first"

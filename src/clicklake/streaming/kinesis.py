@@ -55,6 +55,9 @@ class KinesisSink:
         self._shards: dict[str, str] = {}
         self._landed: dict[int, str] = {}  # number and event id of what lies after the checkpoint
 
+    def peek(self) -> Position:
+        return self.position()
+
     def position(self) -> Position:
         """Read the shards on from the checkpoint: what is there was sent before a failure."""
         saved = json.loads(self._checkpoint.read_bytes()) if self._checkpoint.exists() else None

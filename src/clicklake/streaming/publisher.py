@@ -64,7 +64,9 @@ class _Sending:
         self._trying = _Patience(patience)
         self.retractions = 0
         sink.mark = state.mark()
-        self._position = _position(sink, self._trying)
+        # A publisher that will be refused must not shut out the one whose stream it is.
+        _refuse_other_publisher(state, _asked(sink.peek, self._trying))
+        self._position = _asked(sink.position, self._trying)
         _refuse_other_publisher(state, self._position)
         sink.mark = sink.mark or state.begin()
 
@@ -144,16 +146,16 @@ def _deliver(
                 patience.restart()
         except StreamBrokenError as error:
             patience.wait(error)
-            position = _position(sink, patience)
+            position = _asked(sink.position, patience)
             _refuse_other_event(state, outbox, position)
         else:
             return
 
 
-def _position(sink: Sink, patience: _Patience) -> Position:
+def _asked(ask: Callable[[], Position], patience: _Patience) -> Position:
     while True:
         try:
-            return sink.position()
+            return ask()
         except StreamBrokenError as error:
             patience.wait(error)
 

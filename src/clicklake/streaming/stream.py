@@ -95,6 +95,10 @@ class Sink(Protocol):
     chunk: int  # how many events one `send` takes
     mark: Mark | None  # whose messages count; None for a publisher that has sent none yet
 
+    def peek(self) -> Position:
+        """What `position` says, without shutting out another publisher."""
+        ...
+
     def position(self) -> Position:
         """The number up to which every event is on the stream; 0 if none is known.
 
