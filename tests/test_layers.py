@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "clicklake"
 
 # From the bottom to the top; what stands on one line may not import each other.
 LAYERS = [
-    {"errors", "derive", "shown"},
+    {"errors", "derive", "shown", "compiling"},
     {"schemas", "config", "samples"},
     {"progress", "storage"},
     {"parse"},

@@ -146,8 +146,8 @@ def test_unknown_columns_draw_one_warning(tmp_path: Path) -> None:
 
 def test_no_lake_to_verify(tmp_path: Path) -> None:
     done = etl("verify", "--output", str(tmp_path))
-    assert done.returncode == 1
-    assert "there is no lake here yet" in done.stderr
+    assert done.returncode == 4
+    assert "no lake is there" in done.stderr
 
 
 def test_a_config_with_keys_that_others_can_read_draws_a_warning(logs: Path) -> None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from clicklake import lake, schemas
 from clicklake.config import Config
 from clicklake.derive.fields import meaning
-from clicklake.errors import ClicklakeError, ConfigError, InputError
+from clicklake.errors import ClicklakeError, ConfigError
 from clicklake.lake import sql
 from clicklake.lake.metrics import committed
 from clicklake.publish.tables import DAILY_TRAFFIC, RUNS, runs_batch
@@ -79,9 +79,7 @@ def ask(target: Target, question: str, use: Callable[[pa.RecordBatchReader], T])
     for attempt in range(ATTEMPTS):
         snapshot = target.snapshot()
         if not snapshot.run_id:
-            raise InputError(
-                f"{target.storage.root}: no lake is there. Run etl.py, or name one by --output."
-            )
+            raise lake.no_lake(target.storage.root)
         try:
             with closing(_connect(target, snapshot)) as connection:
                 return use(_answer(connection, question))

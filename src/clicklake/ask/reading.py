@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from clicklake import config, engines
-from clicklake.errors import ConfigError, InputError
-from clicklake.lake import Snapshot, partition_values, snapshot, sql
+from clicklake.errors import ConfigError
+from clicklake.lake import Snapshot, no_lake, partition_values, snapshot, sql
 from clicklake.schemas import TABLES, Table
 from clicklake.storage import is_s3, open_storage
 
@@ -81,7 +81,7 @@ def open_lake(
     zone = time_zone or settings.report.time_zone
     found = snapshot(open_storage(place))
     if not found.run_id:
-        raise InputError(f"{place}: there is no lake. Make one: python scripts/etl.py")
+        raise no_lake(place)
     if engine == "duckdb":
         connection = sql.connect(found, time_zone=zone)
         connection.execute("set timezone = ?", [zone])

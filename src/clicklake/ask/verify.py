@@ -98,7 +98,7 @@ def main(config: Config, reporter: Reporter, *, as_json: bool = False) -> int:
     storage = open_storage(config.datalake.output_data)
     snapshot = lake.snapshot(storage)
     if not snapshot.run_id:
-        raise ClicklakeError(f"{storage.root}: there is no lake here yet; run etl.py first.")
+        raise lake.no_lake(storage.root)
     checks = []
     for name, problems in _checks(storage, snapshot, config.job.memory_mb):
         checks.append({"check": name, "problems": problems})

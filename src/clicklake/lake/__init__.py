@@ -4,7 +4,7 @@ from clicklake.lake.commits import Change, Lake
 from clicklake.lake.ledger import Ledger, LedgerFile
 from clicklake.lake.manifest import Definition, LiveFile, Manifest, Month, partition_values
 from clicklake.lake.places import MANIFEST, RUNS, STAGING, STATE_FOLDER
-from clicklake.lake.snapshot import Snapshot, open_snapshot, snapshot
+from clicklake.lake.snapshot import Snapshot, no_lake, open_snapshot, snapshot
 
 __all__ = [
     "MANIFEST",
@@ -20,6 +20,7 @@ __all__ = [
     "Manifest",
     "Month",
     "Snapshot",
+    "no_lake",
     "open_snapshot",
     "partition_values",
     "snapshot",

@@ -93,8 +93,12 @@ def open_snapshot(location: str) -> Snapshot:
     """
     found = _present(open_storage(location))
     if not found.run_id:
-        raise InputError(
-            f"{location}: no lake is there ({MANIFEST} is missing). Run scripts/etl.py first, or "
-            "name the lake with --output or [DATALAKE] OUTPUT_DATA."
-        )
+        raise no_lake(location)
     return found
+
+
+def no_lake(location: str) -> InputError:
+    return InputError(
+        f"{location}: no lake is there ({MANIFEST} is missing). Run scripts/etl.py first, or "
+        "name the lake with --output or [DATALAKE] OUTPUT_DATA."
+    )

@@ -5,27 +5,16 @@ All sums are made in the order of the rows' entries, so that no result depends o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from numba import njit
+
+from clicklake.compiling import compile_once
 
 Array = np.ndarray
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _compiled(function: Function) -> Function:
-    """Compiled at its first call, and kept for other processes where there is a place for it."""
-    compiled: Any
-    try:
-        compiled = njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # nowhere to write
-        compiled = njit(nogil=True)(function)
-    return compiled
-
-
-@_compiled
+@compile_once
 def neighbours(
     bounds: Array,
     users: Array,
@@ -72,7 +61,7 @@ def neighbours(
     return counts, columns[:at], data[:at]
 
 
-@_compiled
+@compile_once
 def _greatest(sums: Array, touched: Array, page: int, k: int) -> Array:
     """Of the columns `touched` without `page` the `k` with the greatest sums."""
     others = touched[touched != page]
@@ -85,7 +74,7 @@ def _greatest(sums: Array, touched: Array, page: int, k: int) -> Array:
     return np.concatenate((above, level[: k - len(above)]))
 
 
-@_compiled
+@compile_once
 def near_best(
     bounds: Array,
     seen: Array,
@@ -143,7 +132,7 @@ def near_best(
     return rows[:at], pages[:at], scores[:at]
 
 
-@_compiled
+@compile_once
 def _keep(best: Array, value: float) -> None:
     """Put `value` among the greatest, which are in ascending order, if it belongs there."""
     if value <= best[0]:
@@ -155,14 +144,14 @@ def _keep(best: Array, value: float) -> None:
     best[place] = value
 
 
-@_compiled
+@compile_once
 def _longer(values: Array, size: int) -> Array:
     longer = np.empty(size, dtype=values.dtype)
     longer[: len(values)] = values
     return longer
 
 
-@_compiled
+@compile_once
 def near_best_dense(
     bounds: Array,
     seen: Array,
@@ -205,7 +194,7 @@ def near_best_dense(
     return rows[:at], pages[:at], scores[:at]
 
 
-@_compiled
+@compile_once
 def look_up(bounds: Array, columns: Array, data: Array, rows: Array, wanted: Array) -> Array:
     """The entries at `rows` and `wanted` of a matrix whose columns ascend within a row."""
     found = np.zeros(len(rows), dtype=data.dtype)
@@ -214,7 +203,7 @@ def look_up(bounds: Array, columns: Array, data: Array, rows: Array, wanted: Arr
     return found
 
 
-@_compiled
+@compile_once
 def _entry(bounds: Array, columns: Array, data: Array, row: int, wanted: int) -> Any:
     low, end = bounds[row], bounds[row + 1]
     high = end
@@ -229,7 +218,7 @@ def _entry(bounds: Array, columns: Array, data: Array, row: int, wanted: int) ->
     return data.dtype.type(0)
 
 
-@_compiled
+@compile_once
 def score_at(
     bounds: Array,
     seen: Array,
@@ -249,7 +238,7 @@ def score_at(
     return scores
 
 
-@_compiled
+@compile_once
 def score_at_dense(
     bounds: Array, seen: Array, weights: Array, similar: Array, rows: Array, pages: Array
 ) -> Array:
@@ -261,7 +250,7 @@ def score_at_dense(
     return scores
 
 
-@_compiled
+@compile_once
 def fill(lists: Array, bounds: Array, seen: Array, n_pages: int) -> None:
     """Put the lowest page numbers that are neither seen nor listed into the free places (-1).
 

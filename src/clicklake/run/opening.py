@@ -7,8 +7,7 @@ from contextlib import contextmanager
 
 from clicklake import engines
 from clicklake.config import Config
-from clicklake.errors import InputError
-from clicklake.lake import Lake, lease
+from clicklake.lake import Lake, lease, no_lake
 from clicklake.lake.retention import Retention
 from clicklake.progress import Reporter
 from clicklake.storage import open_storage
@@ -34,4 +33,4 @@ def held(config: Config, reporter: Reporter, *, rebuild: bool = False) -> Iterat
 def refuse_if_none(lake: Lake) -> None:
     """Raises InputError where no lake is."""
     if not lake.manifest.run_id:
-        raise InputError(f"{lake.storage.root}: there is no lake. Make one: python scripts/etl.py")
+        raise no_lake(lake.storage.root)

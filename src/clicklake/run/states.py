@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from clicklake.config import Config
-from clicklake.errors import DamagedError, InputError
-from clicklake.lake import Change, Lake, Manifest, places, retention, snapshot
+from clicklake.errors import DamagedError
+from clicklake.lake import Change, Lake, Manifest, no_lake, places, retention, snapshot
 from clicklake.lake.commits import read_document, read_ledger
 from clicklake.lake.metrics import COMMITTED, RunMetrics, table_facts
 from clicklake.lake.places import DATA, RECOMMENDER
@@ -37,7 +37,7 @@ def history(config: Config) -> list[State]:
     storage = open_storage(config.datalake.output_data)
     present = snapshot(storage).manifest
     if not present.run_id:
-        raise InputError(f"{storage.root}: there is no lake. Make one: python scripts/etl.py")
+        raise no_lake(storage.root)
     states = [_state(present, None)]
     for past in reversed(present.history):
         states += [_state(m, past.until) for m in retention.readable(storage, [past])]

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from clicklake.parse.compiled.compiling import compile_once
+from clicklake.compiling import compile_once
 
 _TAB, SPACE, QUOTE, COMMA, MINUS, DOT, COLON, AT_SIGN, PLUS = (ord(c) for c in '\t ",-.:@+')
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from clicklake.compiling import compile_once
 from clicklake.parse.compiled.bytes import (
     COMMA,
     HIGH,
@@ -16,7 +17,6 @@ from clicklake.parse.compiled.bytes import (
     is_utf8,
     zero_bytes,
 )
-from clicklake.parse.compiled.compiling import compile_once
 
 
 @compile_once

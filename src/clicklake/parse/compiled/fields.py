@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from clicklake.compiling import compile_once
 from clicklake.parse.compiled.bytes import AT_SIGN, MINUS, PLUS, ZERO, equals, is_blank
-from clicklake.parse.compiled.compiling import compile_once
 from clicklake.parse.compiled.json_values import after_digits
 from clicklake.parse.values import INVALID, ODD
 

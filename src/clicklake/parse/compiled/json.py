@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from clicklake.compiling import compile_once
 from clicklake.parse.compiled.bytes import (
     CLOSE,
     COLON,
@@ -17,7 +18,6 @@ from clicklake.parse.compiled.bytes import (
     is_digit,
     is_utf8,
 )
-from clicklake.parse.compiled.compiling import compile_once
 from clicklake.parse.compiled.json_values import number_end, string_end, unescaped_into, value_end
 
 _OTHER = -1  # the place of a key that is not asked for

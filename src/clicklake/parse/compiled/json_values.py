@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from clicklake.compiling import compile_once
 from clicklake.parse.compiled.bytes import (
     BACKSLASH,
     COLON,
@@ -27,7 +28,6 @@ from clicklake.parse.compiled.bytes import (
     is_digit,
     zero_bytes,
 )
-from clicklake.parse.compiled.compiling import compile_once
 
 _BRACKETS = (ord("]"), ord("}"))
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from clicklake.compiling import compile_once
 from clicklake.parse.compiled.bytes import LOW, edges_of, eight_bytes
-from clicklake.parse.compiled.compiling import compile_once
 
 _AHEAD = 512  # texts that are fetched before the first of them is looked up
 

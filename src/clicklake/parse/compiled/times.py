@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from clicklake.compiling import compile_once
 from clicklake.parse.compiled.bytes import (
     COLON,
     DOT,
@@ -15,7 +16,6 @@ from clicklake.parse.compiled.bytes import (
     ZERO,
     is_digit,
 )
-from clicklake.parse.compiled.compiling import compile_once
 from clicklake.parse.compiled.fields import decimal
 from clicklake.parse.compiled.json_values import after_digits
 from clicklake.parse.values import INVALID, ODD, SECOND

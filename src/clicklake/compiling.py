@@ -23,13 +23,13 @@ def compile_once(function: Function) -> Function:
         compiled = njit(nogil=True)(function)
     with suppress(AttributeError):
         # numba looks at a function's own file alone, not at those of the functions it calls.
-        compiled._cache._cache_file._source_stamp = _stamp()
+        compiled._cache._cache_file._source_stamp = _stamp(function.__module__.rpartition(".")[0])
     return compiled
 
 
 @cache
-def _stamp() -> str:
-    """Another one for other code in this package."""
-    sources = sorted(files(__package__).iterdir(), key=lambda file: file.name)
+def _stamp(package: str) -> str:
+    """Another one for other code in a package."""
+    sources = sorted(files(package).iterdir(), key=lambda file: file.name)
     code = b"".join(file.read_bytes() for file in sources if file.name.endswith(".py"))
     return sha256(code).hexdigest()
