@@ -23,7 +23,7 @@ ROLES = ["clicklake-instance-us-east-1", "clicklake-service-us-east-1"]
 
 def in_the_account(laptop) -> dict[str, list[str]]:
     """All that moto knows of, apart from what every account has."""
-    iam, s3, emr = (laptop.client(name) for name in ("iam", "s3", "emr"))
+    iam, s3, emr, glue = (laptop.client(name) for name in ("iam", "s3", "emr", "glue"))
     return {
         "buckets": [each["Name"] for each in s3.list_buckets()["Buckets"]],
         "roles": sorted(each["RoleName"] for each in iam.list_roles()["Roles"]),
@@ -32,6 +32,7 @@ def in_the_account(laptop) -> dict[str, list[str]]:
         ],
         "policies": [each["PolicyName"] for each in iam.list_policies(Scope="Local")["Policies"]],
         "security configurations": laptop.server.run("result = list(emr.security_configurations)"),
+        "databases": [each["Name"] for each in glue.get_databases()["DatabaseList"]],
         "live clusters": [
             each["Id"]
             for each in emr.list_clusters()["Clusters"]
@@ -189,7 +190,7 @@ def test_down_leaves_the_account_as_it_was_but_for_the_data(laptop):
     assert in_the_account(laptop) != before
 
     assert laptop.deploy("down").exit_code == 0
-    assert in_the_account(laptop) == {**before, "buckets": [LAKE]}
+    assert in_the_account(laptop) == {**before, "buckets": [LAKE], "databases": ["clicklake"]}
     laptop.sent.clear()
     again = laptop.deploy("down")
     assert again.exit_code == 0

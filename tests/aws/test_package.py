@@ -230,9 +230,18 @@ def test_a_package_that_cannot_be_had_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.setattr(package, "CACHE", tmp_path / "wheels")
-    with pytest.raises(ConfigError, match=r"requirements-emr.txt.*arm64.*boto3"):
+    with pytest.raises(ConfigError, match=r"requirements-emr.txt.*arm64.*annotated-types"):
         package.build_wheels("arm64")
     assert list((tmp_path / "wheels").iterdir()) == []
+
+
+def test_a_wheel_with_a_long_name_goes_in(tmp_path):
+    """Some are built for three versions of glibc, and all of them are in the name."""
+    (wheels := tmp_path / "wheels").mkdir()
+    name = f"charset_normalizer-3.5.3-cp311-cp311-{'manylinux_2_17_aarch64.' * 5}whl"
+    (wheels / name).write_bytes(b"wheel")
+    with tarfile.open(package._tar(wheels, tmp_path / "made.tar")) as archive:
+        assert archive.getnames() == [f"wheels/{name}"]
 
 
 @pytest.mark.slow

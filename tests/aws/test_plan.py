@@ -44,6 +44,7 @@ def test_a_plan_names_every_resource_with_its_tags(laptop):
         "bucket": own,
         "role": own,
         "instance profile": own,
+        "database": own,
         "cluster": {**own, "for-use-with-amazon-emr-managed-policies": "true"},
     }
 

@@ -2,7 +2,7 @@
 
 A moto server stands in for S3, and a Spark `local-cluster`, whose executors are processes of
 their own, for the cluster. The lake must equal the one that the job makes on this machine, and
-the policy of the cluster's machines must allow what they asked of S3, and no more.
+the policy of the cluster's machines must allow what they asked of S3 and Glue, and no more.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def spark_defaults(server, launched: dict[str, Any], folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def asked_of_s3(server, machine) -> list[dict[str, Any]]:
+def asked(server, machine) -> list[dict[str, Any]]:
     """Set the machine up, run the step, and give back every request of the machine."""
     server.recorded()
     action = machine.request["BootstrapActions"][0]["ScriptBootstrapAction"]
@@ -217,8 +217,8 @@ def asked_of_s3(server, machine) -> list[dict[str, Any]]:
     return [each for each in recorded if THE_CLUSTERS_KEY in each["headers"]["AUTHORIZATION"]]
 
 
-def test_the_bootstrap_script_installs_all_packages_and_no_pyspark(machine, asked_of_s3):
-    assert asked_of_s3
+def test_the_bootstrap_script_installs_all_packages_and_no_pyspark(machine, asked):
+    assert asked
     python = machine.folder / "home" / "venv" / "bin" / "python"
     listed = machine.run(python, "-m", "pip", "list", "--format=json")
     installed = {each["name"].lower(): each["version"] for each in json.loads(listed)}
@@ -227,7 +227,7 @@ def test_the_bootstrap_script_installs_all_packages_and_no_pyspark(machine, aske
     assert not (machine.folder / "home" / "wheels").exists()
 
 
-def test_the_lake_equals_the_one_made_here(machine, asked_of_s3, server, tmp_path):
+def test_the_lake_equals_the_one_made_here(machine, asked, server, tmp_path):
     local, remote = tmp_path / "local", tmp_path / "remote"
     command = [sys.executable, ROOT / "src" / "scripts" / "etl.py", "--output", local]
     command += ["--config", written(tmp_path / "dl.cfg")]
@@ -244,6 +244,19 @@ def test_the_lake_equals_the_one_made_here(machine, asked_of_s3, server, tmp_pat
     run = json.loads((remote / "_clicklake" / "manifest.json").read_text())["run_id"]
     metrics = json.loads((remote / "_clicklake" / "runs" / run / "metrics.json").read_text())
     assert metrics["engine"] == "spark"
+
+
+def test_the_run_is_in_glue(asked, server):
+    glue = boto3.client(
+        "glue",
+        endpoint_url=server.url,
+        region_name=REGION,
+        aws_access_key_id="AKIALAPTOP",
+        aws_secret_access_key="secret",
+    )
+    found = glue.get_tables(DatabaseName="clicklake")["TableList"]
+    assert {table["Name"] for table in found} == set(TABLES)
+    assert len({table["Parameters"]["clicklake.run-id"] for table in found}) == 1
 
 
 def written(config: Path) -> Path:
@@ -286,14 +299,16 @@ RARE = {
     ("WriteLake", "s3:AbortMultipartUpload"),  # when an upload breaks off
     ("ForgetVersions", "s3:DeleteObjectVersion"),  # forget-user alone
     ("ListVersions", "s3:ListBucketVersions"),
+    ("ShowTables", "glue:DeleteTable"),  # when a column has another type
+    ("ShowTables", "glue:GetTables"),  # when the catalog shows the run already
 }
 
 
-def test_the_machines_policy_is_what_they_need_and_no_more(asked_of_s3):
+def test_the_machines_policy_is_what_they_need_and_no_more(asked):
     own = deployment(Config(), ACCOUNT, "aws", REGION)
     policy = policies.document(policies.instance_statements(own))
     used = set()
-    for request in asked_of_s3:
+    for request in asked:
         for need in needs(request):
             allowed_by = allowing(policy, need)
             assert allowed_by, need

@@ -203,6 +203,7 @@ OWN = Deployment(
     input_data="s3a://raws/web",
     inputs=(Place("raws", "web"),),
     local_input=None,
+    database="clicklake",
 )
 
 

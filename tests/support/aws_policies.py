@@ -1,7 +1,8 @@
-"""What an S3 request needs, and whether IAM policies give it: AWS's rules, in small."""
+"""What a request to S3 or Glue needs, and whether IAM policies give it: AWS's rules, in small."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,12 +25,26 @@ class Need:
 
 
 def needs(request: dict[str, Any]) -> list[Need]:
-    """What IAM asks of a path-style S3 request, by the table of S3 actions in AWS's reference."""
+    """What IAM asks of a path-style S3 request or one to Glue, by the tables of AWS's reference."""
+    service, _, operation = request["headers"].get("X_AMZ_TARGET", "").partition(".")
+    if service == "AWSGlue":
+        return of_glue(operation, json.loads(request["body"]))
     bucket, _, key = unquote(request["path"]).lstrip("/").partition("/")
     query = parse_qs(request["query"], keep_blank_values=True)
     if key:
         return list(_of_object(request, f"arn:aws:s3:::{bucket}/{key}", query))
     return list(_of_bucket(request, f"arn:aws:s3:::{bucket}", query))
+
+
+def of_glue(operation: str, asked: dict[str, Any]) -> list[Need]:
+    """The catalog, the database, and the table or tables if the request is about any."""
+    database = asked.get("DatabaseName") or asked["Name"]
+    found = ["catalog", f"database/{database}"]
+    if "DatabaseName" in asked:
+        table = asked.get("Name") or asked.get("TableInput", {}).get("Name", "*")
+        found.append(f"table/{database}/{table}")
+    base = "arn:aws:glue:us-east-1:123456789012"
+    return [Need(f"glue:{operation}", f"{base}:{each}") for each in found]
 
 
 def _of_object(request, arn: str, query) -> Iterable[Need]:

@@ -194,6 +194,7 @@ class _Hooks:
     def hook_reset(self) -> None:
         """Forget all that a deployment makes. EC2 and AWS's own policies stay: they load slowly."""
         from moto.emr.models import emr_backends
+        from moto.glue.models import glue_backends
         from moto.iam.models import iam_backends
         from moto.s3.models import s3_backends
 
@@ -204,7 +205,7 @@ class _Hooks:
             backend.instance_profiles.clear()
             backend.users.clear()
             backend.access_keys.clear()
-        for backend in _made(emr_backends):
+        for backend in [*_made(emr_backends), *_made(glue_backends)]:
             backend.reset()
         s3_backends.bucket_accounts.clear()
         self._recorded.clear()

@@ -73,6 +73,9 @@ _RESOURCE_PARAMETERS = (
     "ClusterId",
     "JobFlowId",
     "Name",
+    "DatabaseName",
+    "DatabaseInput",
+    "ResourceArn",
     "SubnetIds",
     "InstanceTypes",
 )
@@ -199,6 +202,8 @@ def _resource(operation: str, request: dict[str, Any]) -> str:
     what = operation.replace("_", " ")
     if name is None:
         return what
+    if isinstance(name, dict):
+        name = name["Name"]
     return f"{what} {name if isinstance(name, str) else ', '.join(name)}"
 
 

@@ -8,6 +8,7 @@ from itertools import islice
 from clicklake.aws import (
     clusters,
     desired,
+    glue,
     network,
     package,
     plan,
@@ -29,6 +30,7 @@ from clicklake.aws.progress import Clock, Outcome, StoppedError, end, follow
 from clicklake.aws.words import (
     as_json,
     ended_as,
+    kept_data,
     machines_of,
     pyspark_version,
     where_it_is,
@@ -89,11 +91,10 @@ class Deployer:
         if not found:
             self._console.say(f"No cluster of {self.own.name} in {self.own.region}.")
         shown = [report.shown(self._aws, self._console, each) for each in found]
-        last = report.metrics(self._aws, self.own)
-        run = {key: last.get(key) for key in ("run_id", "status")} if last else None
-        if run:
-            self._console.say(f"Last run of the lake: {run['run_id']}, {run['status']}.")
-        return {**where_it_is(self.own), "clusters": shown, "last_run": run, "exit_code": 0}
+        run = report.last_run(self._aws, self.own, self._console)
+        tables = glue.shown(self._aws, self.own, self._console)
+        facts = {"clusters": shown, "last_run": run, "catalog": tables}
+        return {**where_it_is(self.own), **facts, "exit_code": 0}
 
     def logs(self) -> Result:
         newest = next(clusters.find(self._aws, self.own), None)
@@ -140,7 +141,7 @@ class Deployer:
             removal.run()
             self._console.say(f"  removed {removal.kind} {removal.name}")
         if not data:
-            self._console.say(f"Kept: the data in bucket {self.own.logs.bucket}, if there is any.")
+            self._console.say(f"Kept, if there is any: {kept_data(self.own)}.")
         return {**where_it_is(self.own), "removed": names, "data_deleted": data, "exit_code": 0}
 
     def _confirm(self, otherwise: str) -> None:

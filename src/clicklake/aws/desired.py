@@ -55,6 +55,15 @@ class Resource:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A resource as it is: its tags, and each setting that can be read."""
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""  # why it can be neither used nor made
+
+
+@dataclass(frozen=True)
 class Network:
     """Where the cluster may start: one VPC, subnets of it, EMR's groups that are there."""
 
@@ -71,6 +80,7 @@ def foundation(own: Deployment, network: Network, *, secure: bool) -> list[Resou
         instance_role(own),
         instance_profile(own),
         security_configuration(own),
+        *databases(own),
     ]
 
 
@@ -215,6 +225,15 @@ def security_configuration(own: Deployment) -> Resource:
     return Resource(
         "security configuration", name, Call("emr", "create_security_configuration", request)
     )
+
+
+def databases(own: Deployment) -> list[Resource]:
+    """The Glue database that the job keeps the lake's tables in; none if they are elsewhere."""
+    if not own.database:
+        return []
+    declared = {"Name": own.database, "Description": f"Tables of the lake {own.lake.uri()}"}
+    create = Call("glue", "create_database", {"DatabaseInput": declared, "Tags": own.tags})
+    return [Resource("database", own.database, create, tags=own.tags)]
 
 
 def upload(own: Deployment, each: Upload) -> Resource:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from clicklake.config import Config
+from clicklake.config import Catalog, Config
 from clicklake.errors import ConfigError
 
 # The mark of what is ours: `clicklake = NAME of [CLUSTER]`. Nothing without it is ever changed.
@@ -48,6 +48,7 @@ class Deployment:
     input_data: str  # as the job on the cluster reads it
     inputs: tuple[Place, ...]  # all that the job reads, for the policy
     local_input: Path | None  # a folder of this machine that is copied to `input_data`
+    database: str = ""  # in Glue, of the catalog; empty: the catalog is not in Glue
     exports: str = ""  # where CSV exports go, if not to the job's own place in the lake
 
     @property
@@ -68,6 +69,9 @@ class Deployment:
 
     def role_arn(self, role: str) -> str:
         return self.arn("iam", f"role/{role}", account=self.account)
+
+    def glue_arn(self, resource: str) -> str:
+        return self.arn("glue", resource, region=self.region, account=self.account)
 
     def bucket_arn(self, place: Place) -> str:
         return self.arn("s3", place.bucket)
@@ -102,6 +106,7 @@ def deployment(config: Config, account: str, partition: str, region: str) -> Dep
         input_data=input_data,
         inputs=_inputs(config, input_data),
         local_input=local_input,
+        database=_database(config),
         exports=_exports(config, lake),
     )
 
@@ -137,6 +142,19 @@ def _output_bucket(config: Config) -> str:
             "they must be the same bucket, or OUTPUT_BUCKET left out."
         )
     return bucket
+
+
+def _database(config: Config) -> str:
+    """The Glue database; another NAME has another one, unless the configuration chose it."""
+    kind, database = config.catalog.catalog, config.catalog.database
+    if kind == "local":
+        raise ConfigError(
+            "dl.cfg: [CATALOG] CATALOG is local, which needs a lake in a folder; on EMR it must be "
+            "glue, a REST catalog's address, none, or left out."
+        )
+    if kind not in ("auto", "glue"):
+        return ""
+    return config.cluster.name.replace("-", "_") if database == Catalog().database else database
 
 
 def _exports(config: Config, lake: Place) -> str:

@@ -94,6 +94,8 @@ def job_config(config: Config, own: Deployment) -> str:
     parser["DATALAKE"]["INPUT_DATA"] = own.input_data
     parser["DATALAKE"]["OUTPUT_DATA"] = own.lake.uri(scheme="s3a")
     parser["CSV"]["FOLDER"] = own.exports
+    if own.database:
+        parser["CATALOG"] = {"CATALOG": "glue", "DATABASE": own.database}
     text = io.StringIO()
     parser.write(text)
     return text.getvalue()
@@ -153,8 +155,11 @@ def _download(architecture: str, folder: Path) -> None:
 
 
 def _tar(folder: Path, target: Path) -> Path:
-    """The same bytes from the same files: no times, no owners, sorted."""
-    with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as archive:
+    """The same bytes from the same files: no times, no owners, sorted.
+
+    Names of wheels may be too long for ustar.
+    """
+    with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as archive:
         for path in sorted(folder.iterdir()):
             entry = tarfile.TarInfo(f"wheels/{path.name}")
             entry.size = path.stat().st_size

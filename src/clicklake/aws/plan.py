@@ -10,21 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clicklake.aws import glue
 from clicklake.aws.client import Aws
-from clicklake.aws.desired import Call, Resource, input_file
+from clicklake.aws.desired import Call, Resource, Seen, input_file
 from clicklake.aws.names import TAG, Deployment, Place
 from clicklake.errors import AccessError, ConfigError, ConflictError
 
 MOST_LOCAL_INPUT = 5 * 10**9  # bytes
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A resource as it is: its tags, and each setting that can be read."""
-
-    tags: dict[str, str] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-    problem: str = ""  # why it can be neither used nor made
 
 
 @dataclass(frozen=True)
@@ -68,7 +60,8 @@ def _not_ours(own: Deployment, change: Callable[..., Change], kind: str) -> Chan
     mark = f"no tag {TAG}={own.name}"
     if kind == "bucket":
         return change("reuse", f"{mark}: used as it is, never changed or deleted")
-    return change("stop", f"exists with {mark}; set another NAME in [CLUSTER] of dl.cfg")
+    key = "DATABASE in [CATALOG]" if kind == "database" else "NAME in [CLUSTER]"
+    return change("stop", f"exists with {mark}; set another {key} of dl.cfg")
 
 
 def _holds(wanted: Any, seen: Any, exact: bool) -> bool:
@@ -291,6 +284,7 @@ _READERS: dict[str, Callable[[Aws, Deployment, Resource], Seen | None]] = {
     "role": _role,
     "instance profile": _instance_profile,
     "security configuration": _security_configuration,
+    "database": glue.seen,
 }
 
 

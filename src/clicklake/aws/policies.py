@@ -173,6 +173,36 @@ def instance_statements(own: Deployment) -> list[Statement]:
             ("s3:GetObject", "s3:PutObject"),
             (own.objects_arn(own.logs),),
         ),
+        *_show_tables(own),
+    ]
+
+
+def _show_tables(own: Deployment) -> list[Statement]:
+    """Glue asks for a right on a table on its database and on the catalog as well."""
+    if not own.database:
+        return []
+    database = own.glue_arn(f"database/{own.database}")
+    catalog = own.glue_arn("catalog")
+    return [
+        Statement(
+            "SeeDatabase",
+            "The job looks whether the database is there.",
+            ("glue:GetDatabase",),
+            (catalog, database),
+        ),
+        Statement(
+            "ShowTables",
+            "The job brings the lake's tables in this database to the state of the lake; one whose "
+            "column has another type is made anew.",
+            (
+                "glue:CreateTable",
+                "glue:DeleteTable",
+                "glue:GetTable",
+                "glue:GetTables",
+                "glue:UpdateTable",
+            ),
+            (catalog, database, own.glue_arn(f"table/{own.database}/*")),
+        ),
     ]
 
 

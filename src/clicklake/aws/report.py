@@ -124,6 +124,16 @@ def metrics(aws: Aws, own: Deployment, since: datetime | None = None) -> dict[st
     return found
 
 
+def last_run(aws: Aws, own: Deployment, console: Console) -> dict[str, Any] | None:
+    """Id and status of the lake's last run, said and as facts."""
+    last = metrics(aws, own)
+    if last is None:
+        return None
+    run = {key: last.get(key) for key in ("run_id", "status")}
+    console.say(f"Last run of the lake: {run['run_id']}, {run['status']}.")
+    return run
+
+
 def success(
     own: Deployment, outcome: Outcome, found: dict[str, Any] | None, job: tuple[str, ...] = ()
 ) -> str:

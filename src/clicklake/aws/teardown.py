@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from clicklake.aws import clusters, desired
+from clicklake.aws import clusters, desired, glue
 from clicklake.aws.client import Aws
 from clicklake.aws.names import TAG, Deployment
 
@@ -24,7 +24,8 @@ class Removal:
 
 
 def removals(aws: Aws, own: Deployment, *, data: bool) -> list[Removal]:
-    """What is there of ours, clusters aside; with `data`, the output bucket as well."""
+    """What is there of ours, clusters aside; with `data`, the output bucket
+    and the catalog's database as well."""
     found = [
         _security_configuration(aws, own),
         _instance_profile(aws, own),
@@ -32,6 +33,9 @@ def removals(aws: Aws, own: Deployment, *, data: bool) -> list[Removal]:
         _role(aws, own.service_role, own),
         *_code(aws, own, data=data),
     ]
+    if data and glue.is_ours(aws, own):
+        # Before the bucket: whoever is stopped in between can still confirm the bucket's name.
+        found.append(Removal("database", own.database, lambda: glue.delete(aws, own)))
     if data and owns_output(aws, own):
         found.append(_bucket(aws, own.logs.bucket))
     return [each for each in found if each is not None]

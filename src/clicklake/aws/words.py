@@ -59,6 +59,12 @@ def ended_as(outcome: Outcome) -> Result:
     }
 
 
+def kept_data(own: Deployment) -> str:
+    """What `down` leaves where the data is not to be deleted."""
+    kept = f"the data in bucket {own.logs.bucket}"
+    return f"{kept}, the tables in database {own.database}" if own.database else kept
+
+
 def where_it_is(own: Deployment) -> Result:
     """A deployment's account and places."""
     return {

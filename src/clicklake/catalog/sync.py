@@ -41,7 +41,9 @@ class CatalogSync:
         The tables' properties are written when all snapshots are there: a reader that finds the
         same run in them has one state of all tables.
         """
-        self.catalog.create_namespace_if_not_exists(self.where.database)
+        # Asked for first: the cluster's role may not make databases, as `deploy.py up` does.
+        if not self.catalog.namespace_exists(self.where.database):
+            self.catalog.create_namespace_if_not_exists(self.where.database)
         tables = {table: self._declared(table) for table in TABLES.values()}
         changed = sum(self._brought_up(table, found) for table, found in tables.items())
         for table, found in tables.items():

@@ -1,7 +1,7 @@
 """The derived columns of `clickstream`: name, type, meaning, input and function, here alone.
 
-Schema, comments, computation and `verify` follow from this list; docs/data.md and the DDL for
-Athena are checked against it. A new one is one more line (docs/changing.md).
+Schema, comments, computation and `verify` follow from this list; docs/data.md is checked
+against it. A new one is one more line (docs/changing.md).
 """
 
 from __future__ import annotations
