@@ -38,7 +38,8 @@ def needs(request: dict[str, Any]) -> list[Need]:
 
 def of_glue(operation: str, asked: dict[str, Any]) -> list[Need]:
     """The catalog, the database, and the table or tables if the request is about any."""
-    database = asked.get("DatabaseName") or asked["Name"]
+    declared = asked.get("DatabaseInput") or asked
+    database = asked.get("DatabaseName") or declared["Name"]
     found = ["catalog", f"database/{database}"]
     if "DatabaseName" in asked:
         table = asked.get("Name") or asked.get("TableInput", {}).get("Name", "*")
