@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
+from tempfile import mkdtemp
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,7 +13,7 @@ import pytest
 from clicklake.recommend import bundle
 from clicklake.recommend.interactions import Weighting
 from clicklake.recommend.models import ItemToItem
-from clicklake.schemas import PAGE_RECOMMENDATIONS
+from clicklake.schemas import PAGE_RECOMMENDATIONS, TIMESTAMP
 from recommend_support import digest, lists, run, shops, spelling, user_page_views, users
 
 
@@ -70,6 +74,58 @@ def test_a_user_without_views_gets_popular_pages(shop_table):
         viewers.setdefault(spelling(row["url"]), set()).add(row["user_id"])
     most = sorted((len(people) for people in viewers.values()), reverse=True)[:3]
     assert [len(viewers[spelling(row["recommended_url"])]) for row in rows] == most
+
+
+def test_excluded_pages_are_neither_shown_nor_a_reason(sail, shop_table, tmp_path):
+    rule = r"^[^?]*/page-(1|5)$"
+    without, _ = run(sail, shops(), users(*range(120)), tmp_path, exclude=rule)
+    named = {"page-1", "page-5"}
+    assert named <= {page_of(url) for url in shown_or_reason(shop_table[0])}
+    assert not named & {page_of(url) for url in shown_or_reason(without)}
+    assert all(len(urls) == 3 for urls in lists(without).values())
+
+
+def test_all_pages_excluded(sail, tmp_path):
+    table, report = run(sail, shops(), users(1), tmp_path, exclude=".")
+    assert table.num_rows == 0
+    assert report["warnings"] == [
+        "There are no page views to recommend from. [RECOMMEND] EXCLUDE may leave out all."
+    ]
+
+
+def test_pages_that_nobody_viewed_lately_are_not_shown(sail, tmp_path):
+    """One view of an old page keeps it; that another user viewed it long ago does not matter."""
+    day = timedelta(days=1)
+    pages = {"/old": [0], "/edge": [3], "/again": [0, 9], "/new": [10]}
+    rows = [
+        (10 * number + user, url, days)
+        for number, (url, seen) in enumerate(pages.items())
+        for user in range(2)
+        for days in seen[user : user + 1] or seen[:1]
+    ]
+    views = user_page_views(*[(user, url) for user, url, _ in rows])
+    first = views["last_viewed"][0].as_py()
+    times = pa.array([first + days * day for *_, days in rows], TIMESTAMP)
+    views = views.set_column(views.schema.get_field_index("last_viewed"), "last_viewed", times)
+    for days, missing in ((0, set()), (7, {"/old"}), (6, {"/old", "/edge"})):
+        settings = {"model": "popularity", "viewed_within_days": days}
+        table, _ = run(sail, views, users(*range(100, 103)), fresh(tmp_path), **settings)
+        shown = {url for urls in lists(table).values() for url in urls}
+        assert shown == pages.keys() - missing
+
+
+def fresh(folder: Path) -> Path:
+    return Path(mkdtemp(dir=folder))
+
+
+def shown_or_reason(table: pa.Table) -> set[str]:
+    rows = table.to_pylist()
+    reasons = {row["because_url"] for row in rows if row["because_url"]}
+    return {row["recommended_url"] for row in rows} | reasons
+
+
+def page_of(url: str) -> str:
+    return spelling(url).split("/")[-1]
 
 
 def test_the_table_is_the_same_bytes_however_the_rows_are_spread(sail, shop_table, tmp_path):

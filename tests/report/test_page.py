@@ -168,7 +168,8 @@ RECOMMENDATION = {
 
 def test_recommendations_are_told_beside_popularity():
     shown = Reader(page.render(run(recommendation=RECOMMENDATION), [], Facts())).text
-    assert "40.0% of the users found a page in their list of three, 4.0 times as many as" in shown
+    assert "Of 100 people 40 (36 to 44) found their next page among the three; " in shown
+    assert "shown the most popular pages: 10 (8 to 12)." in shown
     assert "the model that is published 40.0% ± 2.0% 0.300" in shown
     assert "popularity 10.0% ± 1.0%" in shown
     assert "The model is EASE, of 1,200 users and 80 pages. 2 were tried." in shown

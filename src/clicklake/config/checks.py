@@ -8,6 +8,9 @@ from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from pyarrow import ArrowInvalid
+from pyarrow.compute import match_substring_regex
+
 Check = Callable[[str], Any]
 
 
@@ -29,6 +32,15 @@ def whole(minimum: int) -> Check:
         return int(value)
 
     return check
+
+
+def pattern(value: str) -> str:
+    """A regular expression of RE2, whose time is bounded on any text; or nothing."""
+    try:
+        match_substring_regex("", value)
+    except ArrowInvalid as error:
+        raise ValueError(f"a regular expression ({error})") from None
+    return value
 
 
 def ratio(value: str) -> float:

@@ -22,6 +22,7 @@ from clicklake.config.checks import (
     folder_or_nothing,
     instance_types,
     location,
+    pattern,
     ratio,
     schema_name,
     short_name,
@@ -149,13 +150,18 @@ class Stream:
 
 @dataclass(frozen=True)
 class Recommend:
-    """`max_views` of a user to a page count; `half_life_days` 0 leaves the time out."""
+    """`max_views` of a user to a page count; `half_life_days` 0 leaves the time out.
+
+    `exclude` is an expression of RE2; `viewed_within_days` 0 asks for no late view.
+    """
 
     model: str = _key("auto", choice("auto", "als", "ease", "rp3beta", "popularity", "none"))
     weights: str = _key("auto", choice("auto", "binary", "log"))
     max_views: int = _key(20, whole(1))
     half_life_days: int = _key(0, whole(0))
     min_users: int = _key(2, whole(1))
+    exclude: str = _key("", pattern)
+    viewed_within_days: int = _key(0, whole(0))
     max_pages_per_user: int = _key(1000, whole(2))
     max_fit_pairs: int = _key(50_000_000, whole(1))
     tune_seconds: int = _key(120, whole(0))

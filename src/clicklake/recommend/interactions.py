@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.sparse import csr_matrix
 
-_DAY = 86_400_000_000  # microseconds
+DAY = 86_400_000_000  # microseconds
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Weighting:
     @property
     def half_life(self) -> int:
         """In microseconds."""
-        return _DAY * self.half_life_days
+        return DAY * self.half_life_days
 
     def __call__(self, views: np.ndarray, times: np.ndarray | None) -> np.ndarray:
         weights = np.ones(len(views))

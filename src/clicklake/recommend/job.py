@@ -20,7 +20,7 @@ from clicklake.recommend import views
 from clicklake.recommend.bundle import Bundle
 from clicklake.recommend.choice import Choice, above_popularity, choose, memory
 from clicklake.recommend.families import fit
-from clicklake.recommend.interactions import Interactions
+from clicklake.recommend.interactions import DAY, Interactions
 from clicklake.recommend.models import Model
 from clicklake.recommend.quality import Quality, measure
 from clicklake.recommend.scoring import SCHEMA, score_all
@@ -59,9 +59,9 @@ def recommend(
     threadpool_limits(1)
     began = time.perf_counter()
     pairs = engine.settled(views.interactions(user_page_views), scratch)
-    catalogue = Catalogue.of(views.catalogue(user_page_views, pairs), settings.min_users)
+    catalogue = Catalogue.of(views.catalogue(user_page_views, pairs), settings)
     if not len(catalogue.urls):
-        report = {"model": None, "warnings": ["There are no page views to recommend from."]}
+        report = {"model": None, "warnings": [_nothing(settings)]}
         return Result(engine.session.createDataFrame([], SCHEMA), report, {})
     data = _collect(pairs, catalogue, settings)
     collected = time.perf_counter()
@@ -96,10 +96,11 @@ class Catalogue:
     pairs: int
 
     @classmethod
-    def of(cls, pages: DataFrame, min_users: int) -> Catalogue:
+    def of(cls, pages: DataFrame, settings: Recommend) -> Catalogue:
         table = pages.toArrow()
         total = int(sum(table.column("users").to_pylist()))
-        supported = table.filter(pc.greater_equal(table.column("users"), min_users))
+        table = _wanted(table, settings)
+        supported = table.filter(pc.greater_equal(table.column("users"), settings.min_users))
         if supported.num_rows >= _SMALL_CATALOGUE:
             table = supported
         table = table.sort_by([("users", "descending"), ("page", "ascending")]).combine_chunks()
@@ -107,6 +108,21 @@ class Catalogue:
         numbers = np.argsort(keys)
         urls = pa.array(table.column("url").to_pylist(), pa.string())
         return cls(keys[numbers], numbers.astype(np.int32), urls, total)
+
+
+def _wanted(pages: pa.Table, settings: Recommend) -> pa.Table:
+    """The pages that may be shown: not excluded, and viewed lately enough."""
+    if settings.exclude:
+        pages = pages.filter(pc.invert(pc.match_substring_regex(pages["page"], settings.exclude)))
+    if settings.viewed_within_days and pages.num_rows:
+        since = pc.max(pages["last_viewed"]).as_py() - DAY * settings.viewed_within_days
+        pages = pages.filter(pc.greater_equal(pages["last_viewed"], since))
+    return pages
+
+
+def _nothing(settings: Recommend) -> str:
+    told = "There are no page views to recommend from."
+    return f"{told} [RECOMMEND] EXCLUDE may leave out all." if settings.exclude else told
 
 
 def _collect(pairs: DataFrame, catalogue: Catalogue, settings: Recommend) -> Interactions:

@@ -35,7 +35,7 @@ def interactions(views: DataFrame) -> DataFrame:
 
 
 def catalogue(views: DataFrame, pairs: DataFrame) -> DataFrame:
-    """One row for each page: page_key, page, url (its commonest spelling), users.
+    """One row for each page: page_key, page, url (its commonest spelling), users, last_viewed.
 
     `pairs`: the result of `interactions`. Of equally common spellings the least counts.
     """
@@ -46,7 +46,9 @@ def catalogue(views: DataFrame, pairs: DataFrame) -> DataFrame:
         .agg(F.min("page").alias("page"), commonest.alias("form"))
         .select("page_key", "page", F.col("form.url").alias("url"))
     )
-    support = pairs.groupBy("page_key").agg(F.count("*").alias("users"))
+    support = pairs.groupBy("page_key").agg(
+        F.count("*").alias("users"), F.max("last_viewed").alias("last_viewed")
+    )
     return support.join(display, on="page_key", how="inner")
 
 

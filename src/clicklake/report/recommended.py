@@ -43,9 +43,17 @@ def recommendations_of(metrics: RunMetrics) -> Markup | None:
 
 
 def _sentence(model: Mapping[str, Any], popular: Mapping[str, Any]) -> str:
-    ours, theirs = (quality[METRIC]["mean"] for quality in (model, popular))
-    times = f", {ours / theirs:.1f} times as many as popularity" if theirs and ours > theirs else ""
-    return f"{ours:.1%} of the users found a page in their list of three{times}."
+    return (
+        f"Of 100 people {_of_100(model)} found their next page among the three; "
+        f"had all been shown the most popular pages: {_of_100(popular)}."
+    )
+
+
+def _of_100(quality: Mapping[str, Any]) -> str:
+    """How many, and between which numbers it is in 95 of 100 such judgements."""
+    rate, error = quality[METRIC]["mean"], 1.96 * quality[METRIC]["standard_error"]
+    least, most = max(rate - error, 0), min(rate + error, 1)
+    return f"{100 * rate:.0f} ({100 * least:.0f} to {100 * most:.0f})"
 
 
 def _row(name: str, quality: Mapping[str, Any]) -> list[Child]:
