@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -26,6 +29,7 @@ from clicklake.lake.manifest import Past
 from clicklake.schemas import TABLES, USERS
 from clicklake.storage import LocalStorage, open_storage
 from fake_lake import NOON, write_lake
+from rest_catalog import rest_catalog
 
 LOCAL = config.Config()
 ANN, BOB = {"user_id": 1}, {"user_id": 2}
@@ -305,3 +309,56 @@ def test_a_lake_on_s3_is_in_glue(aws: str, second: Snapshot, tmp_path: Path) -> 
     assert catalog.publish(remote, chosen)["status"] == "current"
     glue.delete_table(DatabaseName="web", Name="users")
     assert catalog.publish(remote, chosen)["status"] == "published"
+
+
+def _with(address: str) -> config.Config:
+    return replace(LOCAL, catalog=replace(LOCAL.catalog, catalog=address))
+
+
+def test_a_rest_catalog_shows_each_run(first: Snapshot, second: Snapshot, tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with rest_catalog(tmp_path / "server") as (address, asked):
+        assert catalog.publish(first, _with(address))["tables"] == len(TABLES)
+        assert catalog.publish(second, _with(address))["tables"] == 1
+        asked.clear()
+        assert catalog.publish(second, _with(address))["status"] == "current"
+        assert asked == ["GET /v1/config", "GET /v1/namespaces/clicklake/tables"]
+        reader = load_catalog("reader", type="rest", uri=address)
+        for name in TABLES:
+            found = reader.load_table(f"clicklake.{name}")
+            assert found.scan().to_arrow().num_rows == second.rows(name)
+            assert found.properties["clicklake.run-id"] == "run-2"
+        users = reader.load_table("clicklake.users")
+        shown = {int(each.summary["clicklake.seq"]): each.snapshot_id for each in users.snapshots()}
+        then = users.scan(snapshot_id=shown[1]).to_arrow()
+        assert then["user_id"].to_pylist() == [1]
+
+
+def test_a_rest_catalog_that_is_gone_is_told_and_made_up_for(
+    first: Snapshot, tmp_path: Path
+) -> None:
+    (tmp_path / "server").mkdir()
+    with rest_catalog(tmp_path / "server") as (address, _):
+        pass
+    with pytest.raises(PublicationError, match="The lake is complete"):
+        catalog.publish(first, _with(address))
+    with rest_catalog(tmp_path / "server") as (address, _):
+        assert catalog.publish(first, _with(address))["tables"] == len(TABLES)
+
+
+def test_a_rest_catalog_gets_the_token_of_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    code = (
+        "from pyiceberg.catalog import load_catalog\n"
+        "from clicklake.catalog.target import CatalogTarget\n"
+        "from clicklake.storage import open_storage\n"
+        "import sys\n"
+        "where = CatalogTarget(sys.argv[1], 'clicklake', open_storage(sys.argv[2]))\n"
+        "load_catalog('clicklake', **where.properties)\n"
+    )
+    with rest_catalog(tmp_path / "server") as (address, asked):
+        environment = {**os.environ, "PYICEBERG_CATALOG__CLICKLAKE__TOKEN": "t0k3n"}
+        environment["PYTHONPATH"] = str(config.ROOT / "src")
+        command = [sys.executable, "-c", code, address, str(tmp_path)]
+        subprocess.run(command, env=environment, check=True)
+        assert asked == ["GET /v1/config Bearer t0k3n"]
