@@ -66,7 +66,10 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 notebook: .venv/dev  ## open the notebook on the lake (make etl first; FLAGS= goes to Jupyter)
 	$(BIN)/jupyter lab $(AS_ROOT) $(FLAGS) src/nb/notebook.ipynb
 
+docs: .venv/dev  ## build the documentation as a site into .cache/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 clean:  ## remove what was built, not the lake
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help lock notebook etl test test-all bench torture mutants lint audit format clean
+.PHONY: help lock docs notebook etl test test-all bench torture mutants lint audit format clean

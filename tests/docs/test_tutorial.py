@@ -1,0 +1,78 @@
+"""The tutorial, taken at its word: its commands are run, and print what it shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
+STEPS = [
+    step
+    for block in BLOCK.findall((ROOT / "docs" / "tutorial.md").read_text())
+    for step in COMMAND.findall(block)
+]
+
+
+class Shell:
+    """A shell of a user who has the command `clicklake`."""
+
+    def __init__(self, home: Path) -> None:
+        (home / "bin").mkdir()
+        command = home / "bin" / "clicklake"
+        call = "from clicklake.cli.app import entry\nraise SystemExit(entry())\n"
+        command.write_text(f"#!{sys.executable}\n{call}")
+        command.chmod(0o755)
+        self.environment = {
+            **os.environ,
+            "HOME": str(home),
+            "PATH": f"{command.parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT / "src"),
+            "COLUMNS": "90",
+        }
+        self.folder = ROOT
+
+    def run(self, command: str) -> str:
+        """What a command prints; it must succeed."""
+        done = subprocess.run(
+            ["bash", "-c", f"{command}\nstatus=$?; echo; pwd; exit $status"],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        printed, folder = done.stdout.rstrip("\n").rsplit("\n", 1)
+        assert done.returncode == 0, printed
+        self.folder = Path(folder)
+        return printed
+
+
+def shown(expected: str) -> re.Pattern[str]:
+    """The lines that a page shows, one after another; an ellipsis is anything."""
+    lines = [re.escape(line.rstrip()).replace("…", ".*?") for line in expected.splitlines()]
+    return re.compile(r"[ \t]*\n\s*?".join(lines).replace(r".*?[ \t]*\n\s*?", r".*?"), re.DOTALL)
+
+
+@pytest.mark.slow
+def test_every_command_prints_what_the_tutorial_shows(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    assert sum("clicklake" in command for command, _ in STEPS) >= 7
+    for command, expected in STEPS:
+        printed = shell.run(command)
+        assert shown(expected).search(printed), f"{command}\n{printed}"
+
+
+def test_what_is_shown_is_looked_for_line_by_line() -> None:
+    printed = "\n  a   b\n ───\n  1   2  \n  3   4\n\n(2 rows)\n"
+    assert shown("  a   b\n ───\n  1   2\n").search(printed)
+    assert shown("…\n  3   4\n…\n").search(printed)
+    assert not shown("  a   b\n  1   2\n").search(printed)
+    assert not shown("…\n  3   5\n").search(printed)
