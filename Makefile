@@ -69,7 +69,10 @@ notebook: .venv/dev  ## open the notebook on the lake (make etl first; FLAGS= go
 docs: .venv/dev  ## build the documentation as a site into .cache/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
+pictures: .venv/dev  ## make the documentation's pictures anew (needs Chromium)
+	PYTHONPATH=src $(BIN)/python tests/support/pictures.py
+
 clean:  ## remove what was built, not the lake
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help lock docs notebook etl test test-all bench torture mutants lint audit format clean
+.PHONY: help lock docs pictures notebook etl test test-all bench torture mutants lint audit format clean
