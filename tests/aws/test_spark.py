@@ -247,14 +247,7 @@ def test_the_lake_equals_the_one_made_here(machine, asked, server, tmp_path):
 
 
 def test_the_run_is_in_glue(asked, server):
-    glue = boto3.client(
-        "glue",
-        endpoint_url=server.url,
-        region_name=REGION,
-        aws_access_key_id="AKIALAPTOP",
-        aws_secret_access_key="secret",
-    )
-    found = glue.get_tables(DatabaseName="clicklake")["TableList"]
+    found = client(server, "glue").get_tables(DatabaseName="clicklake")["TableList"]
     assert {table["Name"] for table in found} == set(TABLES)
     assert len({table["Parameters"]["clicklake.run-id"] for table in found}) == 1
 
@@ -264,14 +257,19 @@ def written(config: Path) -> Path:
     return config
 
 
-def download(server, folder: Path) -> None:
-    s3 = boto3.client(
-        "s3",
+def client(server, service: str) -> Any:
+    """As the laptop has it."""
+    return boto3.client(
+        service,
         endpoint_url=server.url,
         region_name=REGION,
         aws_access_key_id="AKIALAPTOP",
         aws_secret_access_key="secret",
     )
+
+
+def download(server, folder: Path) -> None:
+    s3 = client(server, "s3")
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=LAKE, Prefix="lake/"):
         for each in page["Contents"]:
             target = folder / each["Key"].removeprefix("lake/")

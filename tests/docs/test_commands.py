@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
+from shell import printed
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "bench" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -102,18 +103,8 @@ class Checkout:
     def run(self, command: str) -> str:
         """What a command prints; it must succeed, and installs nothing."""
         command = command.replace("make ", "make --old-file=requirements.txt ")
-        done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", command],
-            cwd=self.root if command.startswith("make") else self.root / "src",
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}"
-        return done.stdout
+        folder = self.root if command.startswith("make") else self.root / "src"
+        return printed(command, folder, self.environment)
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from shell import printed
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -40,19 +41,10 @@ class Shell:
 
     def run(self, command: str) -> str:
         """What a command prints; it must succeed."""
-        done = subprocess.run(
-            ["bash", "-c", f"{command}\nstatus=$?; echo; pwd; exit $status"],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        printed, folder = done.stdout.rstrip("\n").rsplit("\n", 1)
-        assert done.returncode == 0, printed
+        typed = f"{command}\nstatus=$?; echo; pwd; exit $status"
+        text, folder = printed(typed, self.folder, self.environment).rstrip("\n").rsplit("\n", 1)
         self.folder = Path(folder)
-        return printed
+        return text
 
 
 def shown(expected: str) -> re.Pattern[str]:
@@ -66,13 +58,13 @@ def test_every_command_prints_what_the_tutorial_shows(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     assert sum("clicklake" in command for command, _ in STEPS) >= 7
     for command, expected in STEPS:
-        printed = shell.run(command)
-        assert shown(expected).search(printed), f"{command}\n{printed}"
+        text = shell.run(command)
+        assert shown(expected).search(text), f"{command}\n{text}"
 
 
 def test_what_is_shown_is_looked_for_line_by_line() -> None:
-    printed = "\n  a   b\n ───\n  1   2  \n  3   4\n\n(2 rows)\n"
-    assert shown("  a   b\n ───\n  1   2\n").search(printed)
-    assert shown("…\n  3   4\n…\n").search(printed)
-    assert not shown("  a   b\n  1   2\n").search(printed)
-    assert not shown("…\n  3   5\n").search(printed)
+    text = "\n  a   b\n ───\n  1   2  \n  3   4\n\n(2 rows)\n"
+    assert shown("  a   b\n ───\n  1   2\n").search(text)
+    assert shown("…\n  3   4\n…\n").search(text)
+    assert not shown("  a   b\n  1   2\n").search(text)
+    assert not shown("…\n  3   5\n").search(text)
