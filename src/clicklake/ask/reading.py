@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from clicklake import config, engines
 from clicklake.errors import ConfigError
-from clicklake.lake import Snapshot, no_lake, partition_values, snapshot, sql
+from clicklake.lake import Snapshot, open_snapshot, partition_values, sql
 from clicklake.schemas import TABLES, Table
-from clicklake.storage import is_s3, open_storage
+from clicklake.storage import is_s3
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,9 +79,7 @@ def open_lake(
     settings = config.load() if place is None or time_zone is None else config.Config()
     place = place or settings.datalake.output_data
     zone = time_zone or settings.report.time_zone
-    found = snapshot(open_storage(place))
-    if not found.run_id:
-        raise no_lake(place)
+    found = open_snapshot(place)
     if engine == "duckdb":
         connection = sql.connect(found, time_zone=zone)
         connection.execute("set timezone = ?", [zone])

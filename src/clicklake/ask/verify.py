@@ -22,7 +22,7 @@ from clicklake.lake.metrics import committed
 from clicklake.lake.parquet import audit_file, read_footer
 from clicklake.progress import Reporter
 from clicklake.schemas import CLICKSTREAM, SOURCES, TABLES, Table
-from clicklake.storage import FileInfo, Storage, open_storage
+from clicklake.storage import FileInfo, Storage
 
 if TYPE_CHECKING:
     import duckdb
@@ -95,10 +95,8 @@ _DERIVED = {"users": _USERS, "user_page_views": _USER_PAGE_VIEWS, "sessions": _S
 def main(config: Config, reporter: Reporter, *, as_json: bool = False) -> int:
     """Verify the lake of a configuration; 0 if everything holds, 1 otherwise."""
     engines.use_keys(config.aws)
-    storage = open_storage(config.datalake.output_data)
-    snapshot = lake.snapshot(storage)
-    if not snapshot.run_id:
-        raise lake.no_lake(storage.root)
+    snapshot = lake.open_snapshot(config.datalake.output_data)
+    storage = snapshot.storage
     checks = []
     for name, problems in _checks(storage, snapshot, config.job.memory_mb):
         checks.append({"check": name, "problems": problems})

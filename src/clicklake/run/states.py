@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from clicklake.config import Config
 from clicklake.errors import DamagedError
-from clicklake.lake import Change, Lake, Manifest, no_lake, places, retention, snapshot
+from clicklake.lake import Change, Lake, Manifest, open_snapshot, places, retention
 from clicklake.lake.commits import read_document, read_ledger
 from clicklake.lake.metrics import COMMITTED, RunMetrics, table_facts
 from clicklake.lake.places import DATA, RECOMMENDER
@@ -18,7 +18,6 @@ from clicklake.run.execution import new_run_id
 from clicklake.run.opening import held, refuse_if_none
 from clicklake.run.publication import publish_newest
 from clicklake.schemas import SOURCES
-from clicklake.storage import open_storage
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,8 @@ class State:
 
 def history(config: Config) -> list[State]:
     """The present state of the lake and the earlier ones that are kept, newest first."""
-    storage = open_storage(config.datalake.output_data)
-    present = snapshot(storage).manifest
-    if not present.run_id:
-        raise no_lake(storage.root)
+    found = open_snapshot(config.datalake.output_data)
+    storage, present = found.storage, found.manifest
     states = [_state(present, None)]
     for past in reversed(present.history):
         states += [_state(m, past.until) for m in retention.readable(storage, [past])]
