@@ -10,35 +10,11 @@ import sys
 
 import pytest
 
-from aws_laptop import REGION, TO_COMPLETED, now
-from aws_server import ACCOUNT
+from aws_account import CODE, LAKE, ROLES, in_the_account
+from aws_laptop import TO_COMPLETED, now
 from clicklake.cli.main import parser
 
 pytest_plugins = ["aws_fixtures"]
-
-CODE = f"clicklake-code-{ACCOUNT}-{REGION}"
-LAKE = f"clicklake-lake-{ACCOUNT}-{REGION}"
-ROLES = ["clicklake-instance-us-east-1", "clicklake-service-us-east-1"]
-
-
-def in_the_account(laptop) -> dict[str, list[str]]:
-    """All that moto knows of, apart from what every account has."""
-    iam, s3, emr, glue = (laptop.client(name) for name in ("iam", "s3", "emr", "glue"))
-    return {
-        "buckets": [each["Name"] for each in s3.list_buckets()["Buckets"]],
-        "roles": sorted(each["RoleName"] for each in iam.list_roles()["Roles"]),
-        "profiles": [
-            each["InstanceProfileName"] for each in iam.list_instance_profiles()["InstanceProfiles"]
-        ],
-        "policies": [each["PolicyName"] for each in iam.list_policies(Scope="Local")["Policies"]],
-        "security configurations": laptop.server.run("result = list(emr.security_configurations)"),
-        "databases": [each["Name"] for each in glue.get_databases()["DatabaseList"]],
-        "live clusters": [
-            each["Id"]
-            for each in emr.list_clusters()["Clusters"]
-            if not each["Status"]["State"].startswith("TERMINAT")
-        ],
-    }
 
 
 def run_metrics(laptop, run_id: str) -> dict:
@@ -404,8 +380,8 @@ def test_a_name_that_would_mix_code_and_data_is_refused(laptop):
 def test_another_region_is_named_to_s3(laptop):
     laptop.settings["CLUSTER"]["REGION"] = "us-west-2"
     assert laptop.deploy("up", "--detach").exit_code == 0
-    places = [each.get("CreateBucketConfiguration") for each in laptop.parameters("CreateBucket")]
-    assert places == [{"LocationConstraint": "us-west-2"}] * 2
+    places = [each["CreateBucketConfiguration"] for each in laptop.parameters("CreateBucket")]
+    assert [each["LocationConstraint"] for each in places] == ["us-west-2"] * 2
     buckets = laptop.client("s3").list_buckets()["Buckets"]
     assert all(each["Name"].endswith("us-west-2") for each in buckets)
     laptop.settings["CLUSTER"]["REGION"] = "us-west-2"

@@ -130,9 +130,11 @@ def test_buckets_are_closed(laptop):
         set(each["PublicAccessBlockConfiguration"].values()) == {True}
         for each in laptop.parameters("PutPublicAccessBlock")
     )
-    assert [each["ObjectOwnership"] for each in laptop.parameters("CreateBucket")] == [
-        "BucketOwnerEnforced"
-    ] * 2
+    made = laptop.parameters("CreateBucket")
+    assert [each["ObjectOwnership"] for each in made] == ["BucketOwnerEnforced"] * 2
+    # Never without its tag: whoever is stopped after this request still has an own bucket.
+    tagged = {"Tags": [{"Key": "clicklake", "Value": "clicklake"}]}
+    assert [each["CreateBucketConfiguration"] for each in made] == [tagged] * 2
     rules = {
         each["Bucket"]: {rule["ID"]: rule for rule in each["LifecycleConfiguration"]["Rules"]}
         for each in laptop.parameters("PutBucketLifecycleConfiguration")

@@ -56,6 +56,10 @@ class Result:
         return json.loads(self.out.splitlines()[-1])
 
 
+class Killed(BaseException):
+    """As by a signal that no program can catch."""
+
+
 @dataclass
 class Laptop:
     """Somebody's machine with a checkout, a dl.cfg and credentials."""
@@ -69,6 +73,7 @@ class Laptop:
     ticks: list[Any] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     now: float = 0.0
+    killed_after: int | None = None
 
     def deploy(self, *arguments: str) -> Result:
         return self.deploy_then(*arguments, then=[])
@@ -93,6 +98,18 @@ class Laptop:
         if self.ticks:
             tick = self.ticks.pop(0)
             tick() if callable(tick) else self.server.run(tick)
+
+    def deploy_killed(self, after: int, *arguments: str) -> bool:
+        """deploy.py, killed after so many requests that change something; False: it made fewer."""
+        self.sent.clear()
+        self.killed_after = after
+        try:
+            self.deploy(*arguments)
+        except Killed:
+            return True
+        finally:
+            self.killed_after = None
+        return False
 
     def client(self, service: str, region: str = REGION, **keys: str) -> Any:
         session = boto3.Session(**keys)
@@ -129,6 +146,9 @@ class RecordingAws(Aws):
         cls.current.sent.append(sent)
         if not READS.match(model.name):
             check_request(params, model)
+            after = cls.current.killed_after
+            if after is not None and len(cls.current.mutations()) > after:
+                raise Killed
 
 
 def now(cluster: str, step: str, **more: Any) -> str:

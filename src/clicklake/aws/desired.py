@@ -95,8 +95,8 @@ def _bucket(own: Deployment, name: str, secure: bool) -> Resource:
         return Call("s3", operation, {"Bucket": name, **request})
 
     # us-east-1 is S3's default, and must not be named.
-    elsewhere = own.region != "us-east-1"
-    place = {"CreateBucketConfiguration": {"LocationConstraint": own.region}} if elsewhere else {}
+    place = {} if own.region == "us-east-1" else {"LocationConstraint": own.region}
+    tagged = {"Tags": tag_pairs(own.tags), **place}
     blocked = dict.fromkeys(
         ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
     )
@@ -131,10 +131,13 @@ def _bucket(own: Deployment, name: str, secure: bool) -> Resource:
     ]
     if secure:
         settings.append(Setting("TLS only", tls, put("put_bucket_policy", Policy=json.dumps(tls))))
+    # Emulators drop the tags of a creation.
     tag = Setting(
         "tags", own.tags, put("put_bucket_tagging", Tagging={"TagSet": tag_pairs(own.tags)})
     )
-    create = put("create_bucket", ObjectOwnership="BucketOwnerEnforced", **place)
+    create = put(
+        "create_bucket", ObjectOwnership="BucketOwnerEnforced", CreateBucketConfiguration=tagged
+    )
     return Resource("bucket", name, create, (tag, *settings), own.tags)
 
 

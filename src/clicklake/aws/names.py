@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,15 @@ class Deployment:
     def tags(self) -> dict[str, str]:
         return {TAG: self.name}
 
+    def owns_bucket(self, bucket: str, tags: Mapping[str, str]) -> bool:
+        """Whether a bucket of this account is ours: by its tag, or by a default name.
+
+        Without any tag, a bucket of such a name was left by an `up` that was stopped.
+        """
+        if not tags:
+            return bucket in default_buckets(self.name, self.account, self.region)
+        return tags.get(TAG) == self.name
+
     @property
     def service_role(self) -> str:
         return f"{self.name}-service-{self.region}"
@@ -80,11 +90,16 @@ class Deployment:
         return self.arn("s3", f"{place.bucket}/{place.key('*')}")
 
 
+def default_buckets(name: str, account: str, region: str) -> tuple[str, str]:
+    """Of the code and the output bucket, where the configuration names none."""
+    return f"{name}-code-{account}-{region}", f"{name}-lake-{account}-{region}"
+
+
 def deployment(config: Config, account: str, partition: str, region: str) -> Deployment:
     """Name everything. Raises ConfigError where the configuration contradicts itself."""
     name = config.cluster.name
-    own = f"{account}-{region}"
-    output = _output_bucket(config) or f"{name}-lake-{own}"
+    default_code, default_output = default_buckets(name, account, region)
+    output = _output_bucket(config) or default_output
     output_data = config.datalake.output_data
     local_input = _local_input(config)
     input_data = config.datalake.input_data
@@ -93,7 +108,7 @@ def deployment(config: Config, account: str, partition: str, region: str) -> Dep
     # The default bucket is of this NAME alone; others may write to a bucket that was chosen.
     below = f"/{name}" if _output_bucket(config) else ""
     lake = Place.of(output_data) if _on_s3(output_data) else Place(output, f"lake{below}")
-    code = Place(config.s3.code_bucket or f"{name}-code-{own}", name)
+    code = Place(config.s3.code_bucket or default_code, name)
     _check_one_bucket(name, code.bucket, output)
     return Deployment(
         name=name,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clicklake.aws import glue
+from clicklake.aws import observed
 from clicklake.aws.client import Aws
 from clicklake.aws.desired import Call, Resource, Seen, input_file
 from clicklake.aws.names import TAG, Deployment, Place
@@ -79,17 +78,12 @@ def _holds(wanted: Any, seen: Any, exact: bool) -> bool:
     return bool(wanted == seen)
 
 
-def observe(aws: Aws, own: Deployment, wanted: Resource) -> Seen | None:
-    """The resource as AWS shows it; None if there is none of that name."""
-    return _READERS.get(wanted.kind, _object)(aws, own, wanted)
-
-
 def changes(aws: Aws, own: Deployment, wanted: Iterable[Resource]) -> list[Change]:
     """What to do about each resource.
 
     Raises ConflictError that names every resource whose name is taken or whose place is wrong.
     """
-    found = [compare(own, each, observe(aws, own, each)) for each in wanted]
+    found = [compare(own, each, observed.observe(aws, own, each)) for each in wanted]
     stops = [f"{each.kind} {each.name}: {each.note}." for each in found if each.action == "stop"]
     if stops:
         raise ConflictError("\n".join(stops))
@@ -175,118 +169,3 @@ def _md5(path: Path) -> str:
     """S3's ETag of an object put in one piece."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
-
-
-def _bucket(aws: Aws, own: Deployment, wanted: Resource) -> Seen | None:
-    name, ours = {"Bucket": wanted.name}, {"ExpectedBucketOwner": own.account}
-    try:
-        head = aws.find("s3", "head_bucket", ("404", "NoSuchBucket"), **name, **ours)
-    except AccessError:
-        return Seen(
-            problem="the name is taken by another account, or you may not see the bucket; "
-            "set another name in [S3] of dl.cfg"
-        )
-    if head is None:
-        return None
-    region = head.get("BucketRegion") or own.region
-    if region != own.region:
-        return Seen(
-            problem=f"lies in {region}, the deployment in {own.region}; set REGION in [CLUSTER] "
-            "of dl.cfg, or another bucket in [S3]"
-        )
-    tagging = aws.find("s3", "get_bucket_tagging", ("NoSuchTagSet",), **name)
-    tags = _tags(tagging, "TagSet")
-    if tags.get(TAG) != own.name:
-        return Seen(tags)
-    settings: dict[str, Any] = {"tags": tags}
-    for setting, (operation, key, none) in _BUCKET_SETTINGS.items():
-        answer = aws.find("s3", operation, (none,), **name)
-        settings[setting] = answer and answer.get(key)
-    if settings["TLS only"]:
-        settings["TLS only"] = json.loads(settings["TLS only"])
-    return Seen(tags, settings)
-
-
-_BUCKET_SETTINGS = {
-    "public access blocked": (
-        "get_public_access_block",
-        "PublicAccessBlockConfiguration",
-        "NoSuchPublicAccessBlockConfiguration",
-    ),
-    "owner enforced": (
-        "get_bucket_ownership_controls",
-        "OwnershipControls",
-        "OwnershipControlsNotFoundError",
-    ),
-    "encryption": (
-        "get_bucket_encryption",
-        "ServerSideEncryptionConfiguration",
-        "ServerSideEncryptionConfigurationNotFoundError",
-    ),
-    "lifecycle": (
-        "get_bucket_lifecycle_configuration",
-        "Rules",
-        "NoSuchLifecycleConfiguration",
-    ),
-    "TLS only": ("get_bucket_policy", "Policy", "NoSuchBucketPolicy"),
-}
-
-
-def _role(aws: Aws, _own: Deployment, wanted: Resource) -> Seen | None:
-    name = {"RoleName": wanted.name}
-    answer = aws.find("iam", "get_role", ("NoSuchEntity",), **name)
-    if answer is None:
-        return None
-    role = answer["Role"]
-    inline = aws.find("iam", "get_role_policy", ("NoSuchEntity",), **name, PolicyName="clicklake")
-    attached = aws.items("iam", "list_attached_role_policies", "AttachedPolicies", **name)
-    settings = {
-        "trust": role["AssumeRolePolicyDocument"],
-        "policy": inline and inline["PolicyDocument"],
-        "managed policies": [each["PolicyArn"] for each in attached],
-    }
-    return Seen(_tags(role, "Tags"), settings)
-
-
-def _instance_profile(aws: Aws, _own: Deployment, wanted: Resource) -> Seen | None:
-    answer = aws.find(
-        "iam", "get_instance_profile", ("NoSuchEntity",), InstanceProfileName=wanted.name
-    )
-    if answer is None:
-        return None
-    profile = answer["InstanceProfile"]
-    roles = [role["RoleName"] for role in profile["Roles"]]
-    return Seen(_tags(profile, "Tags"), {"role": roles})
-
-
-def _security_configuration(aws: Aws, _own: Deployment, wanted: Resource) -> Seen | None:
-    answer = aws.find(
-        "emr", "describe_security_configuration", ("InvalidRequestException",), Name=wanted.name
-    )
-    return Seen() if answer else None
-
-
-def _object(aws: Aws, own: Deployment, wanted: Resource) -> Seen | None:
-    request = wanted.create.request
-    answer = aws.find(
-        "s3",
-        "head_object",
-        ("404", "NoSuchKey", "NoSuchBucket"),
-        Bucket=request["Bucket"],
-        Key=request["Key"],
-        ExpectedBucketOwner=own.account,
-    )
-    return Seen() if answer else None
-
-
-_READERS: dict[str, Callable[[Aws, Deployment, Resource], Seen | None]] = {
-    "bucket": _bucket,
-    "role": _role,
-    "instance profile": _instance_profile,
-    "security configuration": _security_configuration,
-    "database": glue.seen,
-}
-
-
-def _tags(answer: dict[str, Any] | None, key: str) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in (answer or {}).get(key) or ()}

@@ -10,6 +10,7 @@ from typing import Any
 from clicklake.aws import clusters, desired, glue
 from clicklake.aws.client import Aws
 from clicklake.aws.names import TAG, Deployment
+from clicklake.aws.observed import tags_of
 
 _ABSENT = ("NoSuchEntity", "NoSuchBucket", "NoSuchTagSet", "404", "InvalidRequestException")
 
@@ -110,7 +111,7 @@ def _ours_or_not(aws: Aws, own: Deployment, bucket: str) -> bool | None:
     if aws.find("s3", "head_bucket", ("403", *_ABSENT), **request) is None:
         return None
     answer = aws.find("s3", "get_bucket_tagging", _ABSENT, **request)
-    return answer is not None and _is_ours(own, answer["TagSet"])
+    return own.owns_bucket(bucket, tags_of(answer, "TagSet"))
 
 
 def _bucket(aws: Aws, bucket: str) -> Removal:
