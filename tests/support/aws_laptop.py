@@ -130,7 +130,7 @@ class RecordingAws(Aws):
     """Keeps each request for `current`, checks it, and shares the clients between tests."""
 
     current: Laptop
-    clients: ClassVar[dict[tuple[str, ...], dict[str, Any]]] = {}
+    clients: ClassVar[dict[tuple[str, ...], dict[tuple[str, int], Any]]] = {}
 
     def __init__(self, config) -> None:
         super().__init__(config, sleep=self.current.waits.append)

@@ -113,6 +113,17 @@ def _with_reason(plain):
     return status
 
 
+def _lacking(environ, body: bytes) -> dict | None:
+    """The answer to an operation of EMR that moto lacks; None if it is for moto."""
+    from moto.emr.models import emr_backends
+
+    emr = emr_backends[ACCOUNT]["us-east-1"]
+    operation = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix("ElasticMapReduce.")
+    if operation == "ListSecurityConfigurations":
+        return {"SecurityConfigurations": [{"Name": each} for each in emr.security_configurations]}
+    return None
+
+
 def _made(backends):
     """The backends of all accounts and regions that were used so far."""
     return [backend for account in backends.values() for backend in dict(account).values()]
@@ -145,6 +156,9 @@ class _Hooks:
         if fault:
             start(f"{fault['status']} Fault", [("Content-Type", fault["type"])])
             return [fault["body"].encode()]
+        if answer := _lacking(environ, body):
+            start("200 OK", [("Content-Type", "application/x-amz-json-1.1")])
+            return [json.dumps(answer).encode()]
         return self._app(environ, start)
 
     def _record(self, environ, body: bytes) -> dict:

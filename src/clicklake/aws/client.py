@@ -21,6 +21,7 @@ from clicklake import __version__
 from clicklake.config import Config
 from clicklake.errors import AccessError, CapacityError, ClicklakeError, ConfigError, ConflictError
 
+ATTEMPTS = 6
 PROPAGATION_TRIES = 12
 PROPAGATION_SECONDS = 5
 
@@ -108,7 +109,7 @@ class Aws:
                 "the AWS profile. Set one of them, for instance: aws configure"
             )
         self._sleep = sleep
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, int], Any] = {}
 
     @property
     def region(self) -> str:
@@ -167,6 +168,19 @@ class Aws:
         except (botocore_errors.ClientError, botocore_errors.BotoCoreError) as error:
             _raise(error, _resource(operation, request))
 
+    def knows(self, service: str, operation: str, **request: Any) -> bool:
+        """Whether a call that reads is answered: AWS knows all, emulators lack some."""
+        if self.secure:
+            return True
+        try:
+            getattr(self._client(service, attempts=1), operation)(**request)
+        except botocore_errors.ClientError as error:
+            status: int = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            return status < 500
+        except botocore_errors.BotoCoreError as error:
+            _raise(error, _resource(operation, request))
+        return True
+
     def _send(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         method = getattr(self._client(service), operation)
         if isinstance(body := request.get("Body"), Path):
@@ -174,21 +188,22 @@ class Aws:
                 return method(**{**request, "Body": file})
         return method(**request)
 
-    def _client(self, service: str) -> Any:
-        if service not in self._clients:
+    def _client(self, service: str, attempts: int = ATTEMPTS) -> Any:
+        key = (service, attempts)
+        if key not in self._clients:
             # Emulators answer at an address that no bucket's name can be put in front of.
             style = "path" if os.environ.get("AWS_ENDPOINT_URL") else "auto"
             options = botocore.config.Config(
-                retries={"mode": "standard", "max_attempts": 6},
+                retries={"mode": "standard", "max_attempts": attempts},
                 connect_timeout=10,
                 user_agent_extra=f"clicklake/{__version__}",
                 s3={"addressing_style": style},
             )
             try:
-                self._clients[service] = self.session.client(service, config=options)
+                self._clients[key] = self.session.client(service, config=options)
             except (botocore_errors.BotoCoreError, ValueError) as error:
                 _raise(error, f"the endpoint of {service}")
-        return self._clients[service]
+        return self._clients[key]
 
 
 def _code(error: Exception) -> str:

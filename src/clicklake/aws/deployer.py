@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice
 
 from clicklake.aws import (
     clusters,
     desired,
     glue,
+    inventory,
     network,
     package,
     plan,
     prices,
     report,
+    runs,
     teardown,
 )
 from clicklake.aws.client import Aws
 from clicklake.aws.clusters import Cluster
 from clicklake.aws.console import Console
 from clicklake.aws.desired import Call
+from clicklake.aws.inventory import Found
 from clicklake.aws.launch import bootstrap_arguments, check_release, check_same_job
 from clicklake.aws.launch import cluster as cluster_of
 from clicklake.aws.launch import step as step_of
 from clicklake.aws.names import Deployment, deployment
-from clicklake.aws.options import DeploymentPlan, Options, Result
+from clicklake.aws.options import DeploymentPlan, Desk, Options, Result
 from clicklake.aws.plan import Change
-from clicklake.aws.progress import Clock, Outcome, StoppedError, end, follow
+from clicklake.aws.progress import Clock, StoppedError
 from clicklake.aws.words import (
     as_json,
-    ended_as,
     kept_data,
     machines_of,
     pyspark_version,
@@ -60,7 +62,7 @@ class Deployer:
         self._options = options
         self._aws = aws
         self._console = console
-        self._clock = clock or Clock()
+        self._desk = Desk(aws, self.own, config.cluster, options, console, clock or Clock())
 
     def plan(self) -> Result:
         made = self._plan()
@@ -84,7 +86,7 @@ class Deployer:
         if self._options.detach:
             self._console.say("Not waiting for it. See it: deploy.py status")
             return {**own, "status": "running", "exit_code": 0}
-        return {**own, **self._finish(cluster_id, step_id)}
+        return {**own, **runs.finish(self._desk, cluster_id, step_id)}
 
     def status(self) -> Result:
         found = list(islice(clusters.find(self._aws, self.own), SHOWN_CLUSTERS))
@@ -93,7 +95,8 @@ class Deployer:
         shown = [report.shown(self._aws, self._console, each) for each in found]
         run = report.last_run(self._aws, self.own, self._console)
         tables = glue.shown(self._aws, self.own, self._console)
-        facts = {"clusters": shown, "last_run": run, "catalog": tables}
+        there = inventory.shown(self._aws, self.own, self._console)
+        facts = {"clusters": shown, "last_run": run, "catalog": tables, "resources": there}
         return {**where_it_is(self.own), **facts, "exit_code": 0}
 
     def logs(self) -> Result:
@@ -126,23 +129,24 @@ class Deployer:
 
     def down(self) -> Result:
         running = teardown.live_clusters(self._aws, self.own)
-        data = self._may_delete_data()
-        removals = teardown.removals(self._aws, self.own, data=data)
+        found = inventory.found(self._aws, self.own)
+        data = self._data_to_delete(found)
+        going = teardown.going(found, data)
         names = [f"cluster {each.id}" for each in running]
-        names += [f"{each.kind} {each.name}" for each in removals]
+        names += [f"{each.kind} {each.name}" for each in going]
         if names:
             self._console.say("\n  ".join(["To be removed:", *names]))
             self._confirm("Nothing was removed.")
         else:
             self._console.say("There is nothing to remove.")
-        for each in running:
-            self._end(each.id, fully=True)
-        for removal in removals:
-            removal.run()
-            self._console.say(f"  removed {removal.kind} {removal.name}")
-        if not data:
-            self._console.say(f"Kept, if there is any: {kept_data(self.own)}.")
-        return {**where_it_is(self.own), "removed": names, "data_deleted": data, "exit_code": 0}
+        for cluster in running:
+            runs.end(self._desk, cluster.id, fully=True)
+        for each in going:
+            teardown.remove(self._aws, self.own, each)
+            self._console.say(f"  removed {each.kind} {each.name}")
+        self._console.say(kept_data(self.own, [each for each in found if each not in going]))
+        deleted = {"removed": names, "data_deleted": bool(data)}
+        return {**where_it_is(self.own), **deleted, "exit_code": 0}
 
     def _confirm(self, otherwise: str) -> None:
         """Ask on a terminal; where nobody can be asked, the command itself is the answer."""
@@ -151,23 +155,26 @@ class Deployer:
         if self._console.ask("Go ahead? [y/N]") not in (None, "y", "Y", "yes"):
             raise StoppedError(otherwise, 130)
 
-    def _may_delete_data(self) -> bool:
-        """Whether to delete the output bucket: asked for, ours, and its name typed."""
-        bucket = self.own.logs.bucket
+    def _data_to_delete(self, found: list[Found]) -> str:
+        """The bucket to delete with its data: asked for, ours, and its name typed; else ""."""
         if not self._options.delete_data:
-            return False
-        if not teardown.owns_output(self._aws, self.own):
+            return ""
+        buckets = [each for each in found if each.kind == "bucket" and each.data]
+        if not any(each.configured for each in buckets):
+            bucket = self.own.logs.bucket
             self._console.say(f"Bucket {bucket} is not ours, or not there: not deleted.")
-            return False
+        if not buckets:
+            return ""
+        names = " or ".join(each.name for each in buckets)
         typed = self._options.typed_name or self._console.ask(
-            f"All data in {bucket} will be gone for ever. Its name, to go ahead:"
+            f"All data in {names} will be gone for ever. Its name, to go ahead:"
         )
-        if typed != bucket:
+        if typed not in {each.name for each in buckets}:
             raise ConfigError(
-                f"--delete-data deletes bucket {bucket} with the lake in it; to confirm, give its "
-                f"name: deploy.py down --delete-data --yes {bucket}"
+                f"--delete-data deletes bucket {names} with the lake in it; to confirm, give its "
+                f"name: deploy.py down --delete-data --yes {buckets[0].name}"
             )
-        return True
+        return typed
 
     def _plan(self) -> DeploymentPlan:
         """Look at everything; nothing is changed here."""
@@ -252,47 +259,3 @@ class Deployer:
         cluster_id = answer["JobFlowId"]
         self._console.say(f"Cluster {cluster_id} starts. Stop it at any time: deploy.py down")
         return cluster_id, clusters.steps(self._aws, cluster_id)[0].id
-
-    def _finish(self, cluster_id: str, step_id: str) -> Result:
-        """Follow the step to its end, end the cluster, and say how it went."""
-        outcome = follow(
-            self._aws,
-            cluster_id,
-            step_id,
-            self._console,
-            self._clock,
-            every=self.settings.poll_seconds,
-            limit=self._options.timeout_seconds,
-        )
-        if outcome.cluster.auto_terminate:
-            ended = self._end(cluster_id, fully=False)
-            outcome = replace(outcome, cluster=ended)
-        else:
-            self._console.say(
-                f"Cluster {cluster_id} is kept alive, and costs money, until it was idle for "
-                f"{self.settings.idle_minutes} minutes. End it: deploy.py down"
-            )
-        return self._succeeded(outcome) if outcome.succeeded else self._failed(outcome)
-
-    def _succeeded(self, outcome: Outcome) -> Result:
-        found = report.metrics(self._aws, self.own, since=outcome.step.created)
-        self._console.say(report.success(self.own, outcome, found, self._options.launch.job))
-        return {**ended_as(outcome), "status": "completed", "metrics": found, "exit_code": 0}
-
-    def _failed(self, outcome: Outcome) -> Result:
-        wait = self.settings.log_wait_seconds
-        text = report.failure_log(
-            self._aws, self.own, outcome, self._console, self._clock, wait=wait
-        )
-        self._console.error(report.failure(outcome, text))
-        return {
-            **ended_as(outcome),
-            "status": "failed",
-            "cause": report.probable_cause(text),
-            "log_tail": report.tail(text),
-            "exit_code": report.exit_code(outcome),
-        }
-
-    def _end(self, cluster_id: str, *, fully: bool) -> Cluster:
-        every = self.settings.poll_seconds
-        return end(self._aws, cluster_id, self._console, self._clock, every=every, fully=fully)

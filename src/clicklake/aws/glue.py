@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from clicklake.aws.client import Aws
@@ -16,21 +17,28 @@ _RUN, _SEQ = "clicklake.run-id", "clicklake.seq"
 
 def seen(aws: Aws, own: Deployment, _wanted: Resource) -> Seen | None:
     """The database with its tags; None if there is none of that name."""
-    tags = _tags(aws, own)
+    tags = _tags(aws, own, own.database)
     return None if tags is None else Seen(tags)
 
 
-def is_ours(aws: Aws, own: Deployment) -> bool:
-    """Whether there is a database, made by `up`."""
-    tags = _tags(aws, own) if own.database else None
+def is_ours(aws: Aws, own: Deployment, database: str) -> bool:
+    """Whether there is such a database, made by `up`."""
+    tags = _tags(aws, own, database)
     return tags is not None and tags.get(TAG) == own.name
 
 
-def delete(aws: Aws, own: Deployment) -> None:
+def lake_bucket(aws: Aws, database: str) -> str:
+    """The bucket of the lake that a database of ours was made for; "?" if it does not tell."""
+    declared = _database(aws, database) or {}
+    told = re.search(r"s3://([^/]+)", declared.get("Description", ""))
+    return told[1] if told else "?"
+
+
+def delete(aws: Aws, database: str) -> None:
     """Remove all tables, then the database; the files that they name are not touched."""
-    for table in _tables(aws, own):
-        aws.call("glue", "delete_table", DatabaseName=own.database, Name=table["Name"])
-    aws.call("glue", "delete_database", Name=own.database)
+    for table in _tables(aws, database):
+        aws.call("glue", "delete_table", DatabaseName=database, Name=table["Name"])
+    aws.call("glue", "delete_database", Name=database)
 
 
 def shown(aws: Aws, own: Deployment, console: Console) -> dict[str, Any] | None:
@@ -40,7 +48,7 @@ def shown(aws: Aws, own: Deployment, console: Console) -> dict[str, Any] | None:
     """
     if not own.database:
         return None
-    marks = {each["Name"]: each.get("Parameters", {}) for each in _tables(aws, own)}
+    marks = {each["Name"]: each.get("Parameters", {}) for each in _tables(aws, own.database)}
     none: dict[str, str] = {}
     newest = max(marks.values(), key=lambda mark: int(mark.get(_SEQ, -1)), default=none)
     run = newest.get(_RUN)
@@ -54,20 +62,21 @@ def shown(aws: Aws, own: Deployment, console: Console) -> dict[str, Any] | None:
     return {**facts, "complete": complete}
 
 
-def _is_there(aws: Aws, own: Deployment) -> bool:
-    return aws.find("glue", "get_database", _ABSENT, Name=own.database) is not None
-
-
-def _tags(aws: Aws, own: Deployment) -> dict[str, str] | None:
+def _database(aws: Aws, name: str) -> dict[str, Any] | None:
     """None if there is no such database."""
-    if not _is_there(aws, own):
+    answer = aws.find("glue", "get_database", _ABSENT, Name=name)
+    return answer and answer["Database"]
+
+
+def _tags(aws: Aws, own: Deployment, database: str) -> dict[str, str] | None:
+    if _database(aws, database) is None:
         return None
-    arn = own.glue_arn(f"database/{own.database}")
+    arn = own.glue_arn(f"database/{database}")
     tags: dict[str, str] = aws.call("glue", "get_tags", ResourceArn=arn).get("Tags", {})
     return tags
 
 
-def _tables(aws: Aws, own: Deployment) -> list[dict[str, Any]]:
-    if not _is_there(aws, own):
+def _tables(aws: Aws, database: str) -> list[dict[str, Any]]:
+    if _database(aws, database) is None:
         return []
-    return list(aws.items("glue", "get_tables", "TableList", DatabaseName=own.database))
+    return list(aws.items("glue", "get_tables", "TableList", DatabaseName=database))

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from clicklake.aws import prices
+from clicklake.aws.client import Aws
 from clicklake.aws.clusters import Cluster
+from clicklake.aws.console import Console
 from clicklake.aws.launch import Launch
+from clicklake.aws.names import Deployment
 from clicklake.aws.plan import Change
+from clicklake.aws.progress import Clock
+from clicklake.config import Cluster as Settings
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,18 @@ class DeploymentPlan:
     step_id: str | None
     architecture: str
     estimate: prices.Estimate
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a call works with."""
+
+    aws: Aws
+    own: Deployment
+    settings: Settings
+    options: Options
+    console: Console
+    clock: Clock
 
 
 Result = dict[str, Any]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,10 @@ MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 _NOT_FOR_THE_CLUSTER = {"AWS", "S3", "CLUSTER", "STREAM"}
 
 
+# Folders of the deployment's prefix; in each, the uploads lie under their hash.
+UPLOADS = ("code/", "bootstrap/", "config/", "wheels/")
+
+
 @dataclass(frozen=True)
 class Upload:
     """An object of the code bucket: what it is, its key below the deployment's prefix."""
@@ -58,6 +63,12 @@ def uploads(config: Config, own: Deployment, architecture: str) -> list[Upload]:
         Upload("configuration", f"config/{_hash(settings)}/dl.cfg", settings),
         Upload("wheels", _wheels_key(architecture), wheels_file(architecture)),
     ]
+
+
+def is_upload(own: Deployment, key: str) -> bool:
+    """Whether an object of this key, in any bucket of the deployment, was put there by `up`."""
+    folders = "|".join(UPLOADS)
+    return bool(re.fullmatch(rf"{own.name}/({folders})[0-9a-f]{{16}}/[^/]+", key))
 
 
 def code_zip() -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from importlib import metadata
 
+from clicklake.aws.inventory import Found
 from clicklake.aws.launch import Launch
 from clicklake.aws.names import Deployment
 from clicklake.aws.options import Result
@@ -59,10 +60,14 @@ def ended_as(outcome: Outcome) -> Result:
     }
 
 
-def kept_data(own: Deployment) -> str:
-    """What `down` leaves where the data is not to be deleted."""
-    kept = f"the data in bucket {own.logs.bucket}"
-    return f"{kept}, the tables in database {own.database}" if own.database else kept
+def kept_data(own: Deployment, kept: list[Found]) -> str:
+    """What `down` leaves, and how it goes: with the name of the bucket that holds its data."""
+    if not kept:
+        return "Nothing of ours is left. Buckets that are not ours keep what they hold."
+    lines = ["Kept, with the data:", *(f"  {each}" for each in kept)]
+    buckets = [each.name for each in kept if each.kind == "bucket"]
+    lines += [f"To remove it: deploy.py down --delete-data --yes {name}" for name in buckets]
+    return "\n".join(lines)
 
 
 def where_it_is(own: Deployment) -> Result:
