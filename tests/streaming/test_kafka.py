@@ -169,6 +169,7 @@ def test_partitions_that_run_ahead_are_held_and_nothing_is_lost(
     monkeypatch.setattr(KafkaSource, "horizon", 2 * 200)
     monkeypatch.setattr("clicklake.streaming.kafka._POLL_MESSAGES", 100)
     monkeypatch.setattr("clicklake.streaming.summarizer._MOST_WAITING", 500)
+    monkeypatch.setattr("clicklake.streaming.summarizer._COMMIT_EVENTS", 100)
 
     summary = read(broker, topic, tmp_path / "out")
 

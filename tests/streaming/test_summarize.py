@@ -12,7 +12,7 @@ import pytest
 import postgres
 from clicklake.errors import AccessError, ConfigError, InputError
 from clicklake.lake import open_snapshot
-from clicklake.streaming import summarizer
+from clicklake.streaming import batches, summarizer
 from clicklake.streaming.database import SqliteDatabase, connect
 from clicklake.streaming.folder import FolderSink, FolderSource
 from clicklake.streaming.messages import event_id
@@ -318,7 +318,7 @@ def killing(monkeypatch, at):
 
         monkeypatch.setattr(owner, name, acting)
 
-    wrap(summarizer, "write_durably")
+    wrap(batches, "write_durably")
     wrap(Path, "unlink")
     wrap(SqliteDatabase, "upsert")
     wrap(SqliteDatabase, "commit")

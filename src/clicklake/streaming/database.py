@@ -10,12 +10,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from clicklake.errors import AccessError, ConfigError, InputError, LeaseHeldError
 
@@ -38,9 +39,26 @@ class SqlTable:
     key: int
     columns: dict[str, str]
 
+    @property
+    def schema(self) -> pa.Schema:
+        """Its columns in Arrow; times are UTC, without a zone."""
+        return pa.schema({name: _ARROW[kind] for name, kind in self.columns.items()})
+
     def create(self) -> str:
         columns = ", ".join(f'"{name}" {kind} NOT NULL' for name, kind in self.columns.items())
         return f"CREATE TABLE IF NOT EXISTS {self.name} ({columns}, PRIMARY KEY ({self._key()}))"
+
+    def of(self, rows: Sequence[Row]) -> pa.Table:
+        """Rows of this table."""
+        columns = zip(*rows, strict=True) if rows else [()] * len(self.columns)
+        pairs = zip(columns, self.schema.types, strict=True)
+        return pa.table([pa.array(column, kind) for column, kind in pairs], schema=self.schema)
+
+    def table(self, *columns: str | np.ndarray | pa.Array) -> pa.Table:
+        """Columns as this table has them; a text stands for a column that has it in each row."""
+        size = max(len(column) for column in columns if not isinstance(column, str))
+        full = [pa.repeat(c, size) if isinstance(c, str) else pa.array(c) for c in columns]
+        return pa.table(full, list(self.columns)).cast(self.schema)
 
     def upsert(self, source: str, changes: dict[str, str]) -> str:
         """SQL that inserts the rows of `source`; for a row that is there, it sets `changes`."""
@@ -73,7 +91,7 @@ class Database(Protocol):
     def fetch(self, sql: str) -> list[Row]: ...
 
     def upsert(
-        self, table: SqlTable, rows: Sequence[Row], changes: dict[str, str] | None = None
+        self, table: SqlTable, rows: pa.Table, changes: dict[str, str] | None = None
     ) -> None:
         """Insert rows; one whose key is there is replaced, or changed as `changes` says."""
         ...
@@ -129,12 +147,12 @@ class SqliteDatabase:
             return self._connection.execute(sql).fetchall()
 
     def upsert(
-        self, table: SqlTable, rows: Sequence[Row], changes: dict[str, str] | None = None
+        self, table: SqlTable, rows: pa.Table, changes: dict[str, str] | None = None
     ) -> None:
         values = f"VALUES ({', '.join('?' for _ in table.columns)})"
         sql = table.upsert(values, changes or table.replacing())
         with self._failing():
-            self._connection.executemany(sql, _sqlite_rows(table, rows))
+            self._connection.executemany(sql, _sqlite_rows(rows))
 
     def commit(self) -> None:
         with self._failing():
@@ -170,12 +188,12 @@ class DuckDatabase:
             return self._connection.execute(sql).fetchall()
 
     def upsert(
-        self, table: SqlTable, rows: Sequence[Row], changes: dict[str, str] | None = None
+        self, table: SqlTable, rows: pa.Table, changes: dict[str, str] | None = None
     ) -> None:
-        if not rows:
+        if not len(rows):
             return
         with self._failing():
-            self._connection.register(_STAGE, _arrow(table, rows))
+            self._connection.register(_STAGE, _without_nul(rows))
             source = f"SELECT * FROM {_STAGE}"  # noqa: S608 - names of our own tables
             self._connection.execute(table.upsert(source, changes or table.replacing()))
             self._connection.unregister(_STAGE)
@@ -214,12 +232,12 @@ class PostgresDatabase:
             return cursor.fetchall()
 
     def upsert(
-        self, table: SqlTable, rows: Sequence[Row], changes: dict[str, str] | None = None
+        self, table: SqlTable, rows: pa.Table, changes: dict[str, str] | None = None
     ) -> None:
-        if not rows:
+        if not len(rows):
             return
         with self._failing(), self._connection.cursor() as cursor:
-            cursor.adbc_ingest(_STAGE, _arrow(table, rows), mode="replace", temporary=True)
+            cursor.adbc_ingest(_STAGE, _without_nul(rows), mode="replace", temporary=True)
             source = f"SELECT * FROM pg_temp.{_STAGE} WHERE true"  # noqa: S608 - names of our own tables
             cursor.execute(table.upsert(source, changes or table.replacing()))
 
@@ -250,26 +268,21 @@ def _information_schema(database: Database) -> set[str]:
     return {name for (name,) in database.fetch(names)}
 
 
-def _sqlite_rows(table: SqlTable, rows: Sequence[Row]) -> Iterable[Row]:
+def _sqlite_rows(rows: pa.Table) -> Iterable[Row]:
     """SQLite has no type for a time: text that sorts as time does."""
     columns = [
-        _times_as_text(column) if kind == "TIMESTAMP" else column
-        for kind, column in zip(table.columns.values(), zip(*rows, strict=True), strict=False)
+        column.cast(pa.timestamp("s")).cast(pa.string())
+        if column.type == _ARROW["TIMESTAMP"]
+        else column
+        for column in rows.columns
     ]
-    return zip(*columns, strict=True)
+    return zip(*(column.to_pylist() for column in columns), strict=True)
 
 
-def _times_as_text(times: Sequence[datetime]) -> list[str]:
-    texts = {time: time.isoformat(" ") for time in set(times)}
-    return [texts[time] for time in times]
-
-
-def _arrow(table: SqlTable, rows: Sequence[Row]) -> pa.Table:
-    """The rows as Arrow. A NUL character, which PostgreSQL cannot hold, becomes U+FFFD."""
+def _without_nul(rows: pa.Table) -> pa.Table:
+    """The rows for PostgreSQL, which cannot hold a NUL character: it becomes U+FFFD."""
     columns = [
-        pa.array([v.replace("\0", "\ufffd") for v in column], pa.string())
-        if kind == "TEXT"
-        else pa.array(column, _ARROW[kind])
-        for kind, column in zip(table.columns.values(), zip(*rows, strict=True), strict=True)
+        pc.replace_substring(column, "\0", "\ufffd") if column.type == pa.string() else column
+        for column in rows.columns
     ]
-    return pa.table(columns, names=list(table.columns))
+    return pa.table(columns, rows.column_names)

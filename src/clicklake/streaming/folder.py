@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import count, islice, repeat
 from pathlib import Path
 
 from clicklake.errors import InputError
@@ -76,7 +76,7 @@ class FolderSource:
         self.mark: Mark | None = None
         self._current = ""  # the publisher's last file that was begun
         self._read: dict[str, int] = {}  # lines by file
-        self._messages: Iterator[Incoming] = iter(())
+        self._messages: Iterator[list[Incoming]] = iter(())
         self._at_end = False
 
     def open(self, positions: Mapping[str, str]) -> None:
@@ -87,7 +87,7 @@ class FolderSource:
         self._at_end = False
 
     def poll(self) -> list[Incoming]:
-        messages = list(islice(self._messages, _POLL_LINES))
+        messages = next(self._messages, [])
         if not messages:
             if self._at_end:
                 time.sleep(_WAIT_SECONDS)
@@ -110,7 +110,7 @@ class FolderSource:
     def close(self) -> None:
         pass
 
-    def _unread(self) -> Iterator[Incoming]:
+    def _unread(self) -> Iterator[list[Incoming]]:
         files = _files(self.folder)
         own = [file for file in files if self._is_own(file)]
         for file in own:
@@ -121,14 +121,19 @@ class FolderSource:
             if file not in own:
                 yield from self._lines(file, may_grow=True)
 
-    def _lines(self, file: Path, may_grow: bool) -> Iterator[Incoming]:
+    def _lines(self, file: Path, may_grow: bool) -> Iterator[list[Incoming]]:
         seen = self._read.get(file.name, 0)
         with file.open("rb") as lines:
-            for number, line in enumerate(islice(lines, seen, None), seen + 1):
-                if may_grow and not line.endswith(b"\n"):
-                    return  # still being written
-                self._read[file.name] = number
-                yield Incoming(file.name, str(number), line.rstrip(b"\r\n"))
+            rest = islice(lines, seen, None)
+            while read := list(islice(rest, _POLL_LINES)):
+                if may_grow and not read[-1].endswith(b"\n"):
+                    read.pop()  # still being written
+                numbers = map(str, count(seen + 1))
+                self._read[file.name] = seen = seen + len(read)
+                bodies = map(bytes.rstrip, read, repeat(b"\r\n"))
+                fields = zip(repeat(file.name), numbers, bodies, repeat(None), strict=False)
+                if messages := list(map(Incoming._make, fields)):
+                    yield messages
 
     def _is_own(self, file: Path) -> bool:
         """Whether a file is the publisher's, or might be: its first line has the file's number."""

@@ -11,6 +11,8 @@ from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from clicklake.schemas import CLICKSTREAM
 from clicklake.streaming.marks import Mark, of_body
 
@@ -51,6 +53,24 @@ class Retraction(NamedTuple):
     sequence: int
     digest: str
     mark: Mark | None = None
+
+
+def microseconds(time: str) -> int:
+    """A time written as TIME_FORMAT, as microseconds since 1970.
+
+    >>> microseconds("2018-04-01T09:12:40.120000Z")
+    1522573960120000
+    """
+    return int(np.datetime64(time[:-1], "us").astype(np.int64))
+
+
+def time_text(microseconds: int) -> str:
+    """A time as TIME_FORMAT.
+
+    >>> time_text(1522573960120000)
+    '2018-04-01T09:12:40.120000Z'
+    """
+    return f"{np.datetime64(int(microseconds), 'us')}Z"
 
 
 def digest_of(visitor: str) -> str:

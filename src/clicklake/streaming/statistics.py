@@ -9,62 +9,27 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+
 from clicklake.config import Config
 from clicklake.streaming.database import Database, SqlTable
 from clicklake.streaming.marks import Mark
-from clicklake.streaming.messages import digest_of, names
-from clicklake.streaming.windows import TOP_KINDS, Window, Windows
-
-TOP = 10  # how many paths and sources a window keeps
-
-# What people read.
-WINDOWS = SqlTable(
-    "stream_windows",
-    2,
-    {
-        "period": "TEXT",
-        "window_start": "TIMESTAMP",
-        "events": "BIGINT",
-        "bot_events": "BIGINT",
-        "visitors": "BIGINT",
-        "sessions": "BIGINT",
-        "late_events": "BIGINT",
-        "closed": "BOOLEAN",
-    },
+from clicklake.streaming.messages import digest_of, microseconds, names
+from clicklake.streaming.results import (
+    OPEN,
+    POSITIONS,
+    QUARANTINE,
+    STATE,
+    TABLES,
+    TOPS,
+    VISIT,
+    WINDOWS,
+    late_rows,
+    open_rows,
+    top_rows,
+    window_rows,
 )
-TOPS = SqlTable(
-    "stream_tops",
-    4,
-    {
-        "period": "TEXT",
-        "window_start": "TIMESTAMP",
-        "kind": "TEXT",
-        "rank": "BIGINT",
-        "name": "TEXT",
-        "events": "BIGINT",
-    },
-)
-QUARANTINE = SqlTable(
-    "stream_quarantine",
-    3,
-    {"topic": "TEXT", "partition": "TEXT", "offset": "TEXT", "reason": "TEXT", "raw": "TEXT"},
-)
-# What the summarizer goes on from.
-STATE = SqlTable("stream_state", 1, {"id": "BIGINT", "state": "TEXT"})
-POSITIONS = SqlTable("stream_positions", 1, {"partition": "TEXT", "offset": "TEXT"})
-OPEN = SqlTable(
-    "stream_open_windows",
-    4,
-    {
-        "period": "TEXT",
-        "window_start": "TIMESTAMP",
-        "kind": "TEXT",
-        "name": "TEXT",
-        "events": "BIGINT",
-    },
-)
-_VISIT = "visit"  # a kind of row of open windows; those of an older release have other kinds
-_TABLES = (WINDOWS, TOPS, QUARANTINE, STATE, POSITIONS, OPEN)
+from clicklake.streaming.windows import PERIODS, Window, Windows
 
 
 @dataclass
@@ -110,7 +75,7 @@ class Statistics:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        for table in _TABLES:
+        for table in TABLES:
             database.execute(table.create())
         database.commit()
 
@@ -155,7 +120,7 @@ class Statistics:
                 )
 
     def windows(self, lateness: timedelta, latest: str) -> Windows:
-        """The open windows, as they were stored."""
+        """The open windows, as they were stored; `latest`: the latest time of any event, or ""."""
         windows: dict[tuple, Window] = {}
         for period, start, events, bot_events in self._database.fetch(
             "SELECT period, window_start, events, bot_events FROM stream_windows WHERE NOT closed"
@@ -166,11 +131,11 @@ class Statistics:
             "SELECT period, window_start, kind, name, events FROM stream_open_windows"
         ):
             window = windows[period, _time(start)]
-            if kind == _VISIT:
+            if kind == VISIT:
                 window.restore(Counter({tuple(json.loads(name)): events}))
             else:
                 window.restore_name(kind, name, events)
-        return Windows(lateness, latest, windows.values())
+        return Windows(lateness, microseconds(latest) if latest else None, windows.values())
 
     def store(
         self,
@@ -182,60 +147,38 @@ class Statistics:
         """Store everything and commit it at once."""
         changed = windows.changed()
         upsert = self._database.upsert
-        upsert(QUARANTINE, quarantined)
-        for window in changed:
-            if window.is_redacted:
-                self._delete(TOPS, window)
-                self._delete(OPEN, window)
-        upsert(WINDOWS, [_window_row(window) for window in changed])
-        upsert(WINDOWS, [(*key, 0, 0, 0, 0, n, True) for key, n in windows.late.items()], _ADD_LATE)
-        upsert(TOPS, [row for window in changed for row in _top_rows(window)])
-        upsert(OPEN, [row for window in changed for row in _open_rows(window)])
-        for window in changed:
-            if window.closed and window.is_stored:
-                self._delete(OPEN, window)
-        upsert(POSITIONS, list(positions.items()))
-        upsert(STATE, [(1, json.dumps(asdict(progress)))])
+        upsert(QUARANTINE, QUARANTINE.of(quarantined))
+        redacted = [window for window in changed if window.is_redacted]
+        self._delete(TOPS, redacted)
+        self._delete(OPEN, redacted)
+        upsert(WINDOWS, window_rows(windows))
+        upsert(WINDOWS, late_rows(windows), _ADD_LATE)
+        upsert(TOPS, top_rows(windows))
+        upsert(OPEN, open_rows(changed))
+        self._delete(OPEN, [window for window in changed if window.closed and window.is_stored])
+        upsert(POSITIONS, POSITIONS.of(list(positions.items())))
+        upsert(STATE, STATE.of([(1, json.dumps(asdict(progress)))]))
         self._database.commit()
         windows.stored()
 
-    def _delete(self, table: SqlTable, window: Window) -> None:
-        self._database.execute(
-            f"DELETE FROM {table.name} "  # noqa: S608 - our own values
-            f"WHERE period = '{window.period}' AND window_start = '{window.start}'"
-        )
+    def _delete(self, table: SqlTable, windows: Iterable[Window]) -> None:
+        for period in PERIODS:
+            starts = [w.start for w in windows if w.period == period]
+            if starts:
+                times = ", ".join(f"'{np.datetime64(start, 'us').item()}'" for start in starts)
+                self._database.execute(
+                    f"DELETE FROM {table.name} "  # noqa: S608 - our own values
+                    f"WHERE period = '{period}' AND window_start IN ({times})"
+                )
 
 
 _ADD_LATE = {"late_events": "stream_windows.late_events + excluded.late_events"}
-
-
-def _window_row(window: Window) -> tuple:
-    visitors, sessions = len(window.counts["visitor"]), len(window.counts["session"])
-    counts = (window.events, window.bot_events, visitors, sessions)
-    return (*window.key, *counts, 0, window.closed)
-
-
-def _top_rows(window: Window) -> Iterable[tuple]:
-    for kind in TOP_KINDS:
-        for rank, (name, events) in enumerate(window.top(kind, TOP), 1):
-            yield (*window.key, kind, rank, name, events)
-
-
-def _open_rows(window: Window) -> Iterable[tuple]:
-    """What a restart needs of a window that is still open."""
-    if window.closed:
-        return
-    for visit in window.unstored:
-        name = json.dumps(visit, ensure_ascii=False)
-        yield (*window.key, _VISIT, name, window.visits[visit])
-    if window.is_redacted:
-        for (kind, name), events in window.older.items():
-            yield (*window.key, kind, name, events)
 
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _time(value: str | datetime) -> datetime:
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
+def _time(value: str | datetime) -> int:
+    """A time of the database in microseconds since 1970."""
+    return microseconds(f"{value}Z".replace(" ", "T"))

@@ -7,24 +7,27 @@ whoever starts again from an older place writes the same bytes under the same na
 
 from __future__ import annotations
 
-import json
-import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from clicklake.errors import ConfigError
-from clicklake.storage.durable import sync_path, write_durably
-from clicklake.streaming.marks import Mark, foreign
-from clicklake.streaming.messages import BadMessageError, Event, Retraction, digest_of, names, parse
+from clicklake.storage.durable import sync_path
+from clicklake.streaming.batches import Batch
+from clicklake.streaming.counting import Coded
+from clicklake.streaming.decoding import understood
+from clicklake.streaming.marks import Mark
+from clicklake.streaming.messages import BadMessageError, names, parse, time_text
 from clicklake.streaming.sequencer import Sequencer
 from clicklake.streaming.statistics import Progress, Statistics
 from clicklake.streaming.stream import Incoming, Source
-
-log = logging.getLogger(__name__)
 
 _COMMIT_SECONDS = 2.0
 _COMMIT_EVENTS = 50_000
@@ -44,60 +47,6 @@ class Summary:
     quarantined: int
     missing: int
     waiting: int
-
-
-class Batch:
-    """The file being filled."""
-
-    def __init__(self, folder: Path, progress: Progress) -> None:
-        self._folder = folder
-        self._progress = progress
-        self._users = set(progress.batch_users)
-
-    def add(self, events: list[Event]) -> None:
-        """Count events; with the last of each batch, write its file."""
-        at = 0
-        while at < len(events):
-            part = events[at : at + self._progress.every - self._progress.batch_events]
-            at += len(part)
-            self._fill(part)
-
-    def _fill(self, events: list[Event]) -> None:
-        p = self._progress
-        p.batch_events += len(events)
-        times = [event.time for event in events]
-        p.batch_min = min(p.batch_min or times[0], *times)
-        p.batch_max = max(p.batch_max, *times)
-        self._users.update([event.visitor for event in events])
-        if p.batch_events == p.every:
-            self._write(f"{p.batch}.json")
-            self._partial(p.batch).unlink(missing_ok=True)
-            p.batch, p.batch_events, p.batch_min, p.batch_max = p.batch + 1, 0, "", ""
-            self._users.clear()
-
-    def retract(self, digest: str) -> None:
-        """The file keeps its events and no longer counts their visitor."""
-        self._users = {user for user in self._users if digest_of(user) != digest}
-
-    def note_users(self) -> None:
-        """Put the users so far into the progress, to be stored with it."""
-        self._progress.batch_users = sorted(self._users)
-
-    def write_partial(self) -> None:
-        """Write what there is of an unfinished batch to a file that says so by its name."""
-        if self._progress.batch_events:
-            self._write(self._partial(self._progress.batch).name)
-
-    def _partial(self, number: int) -> Path:
-        return self._folder / f"{number}.partial.json"
-
-    def _write(self, name: str) -> None:
-        summary = {
-            "min date": self._progress.batch_min,
-            "max date": self._progress.batch_max,
-            "unique users": len(self._users),
-        }
-        write_durably(self._folder / name, json.dumps(summary).encode() + b"\n", settled=False)
 
 
 def summarize(
@@ -164,31 +113,22 @@ class _Reading:
         self._start()
 
     def take(self, messages: list[Incoming]) -> None:
-        """Count the events whose turn has come, and commit now and then."""
+        """Keep messages, and count and commit what there is now and then."""
         if self._learn(messages):
             # What was read before the publisher was known is read again, and judged by it.
             self.commit()
             self._start()
             return
-        ready: list[Event | Retraction] = []
-        for message in messages:
-            event = self._parsed(message)
-            if isinstance(event, Retraction) and not event.sequence:
-                ready.append(event)
-                event = None
-            ready += self.sequencer.take(message, event)
-        ready += self.sequencer.skip_missing(self._source.behind())
-        self._count(ready)
-        is_crowded = self.sequencer.waiting > _MOST_WAITING
-        self._source.hold(self.sequencer.overtaken() if is_crowded else ())
-        done = self._progress.events - self._committed
-        if time.monotonic() > self._due or done >= _COMMIT_EVENTS:
+        self._kept += messages
+        if time.monotonic() > self._due or len(self._kept) >= _COMMIT_EVENTS:
             self.commit()
 
     def commit(self) -> None:
-        """Store everything together with the place in the stream."""
-        progress, sequencer = self._progress, self.sequencer
-        progress.expected, progress.latest = sequencer.expected, self._windows.latest
+        """Count what has its turn, and store everything together with the place in the stream."""
+        self._count_kept()
+        progress, sequencer, latest = self._progress, self.sequencer, self._windows.latest
+        progress.expected = sequencer.expected
+        progress.latest = "" if latest is None else time_text(latest)
         progress.missing = self._missing + sequencer.missing
         self.batch.note_users()
         sync_path(self._folder)
@@ -201,23 +141,38 @@ class _Reading:
         positions = self._statistics.positions()
         self.sequencer = Sequencer(self._progress.expected, positions, self._source.horizon)
         self._missing = self._progress.missing
+        self._kept: list[Incoming] = []
         self._source.mark = self._progress.mark
         self._source.open(positions)
         self._wait_to_commit()
 
     def _wait_to_commit(self) -> None:
-        self._committed = self._progress.events
         self._due = time.monotonic() + _COMMIT_SECONDS
 
-    def _count(self, events: Iterable[Event | Retraction]) -> None:
-        for _, run in groupby(events, type):
-            alike = list(run)
-            for retraction in (event for event in alike if isinstance(event, Retraction)):
-                self._retract(retraction.digest)
-            if counted := [event for event in alike if isinstance(event, Event)]:
-                self.batch.add(counted)
-                self._windows.add(counted)
-                self._progress.events += len(counted)
+    def _count_kept(self) -> None:
+        messages, self._kept = self._kept, []
+        events, bad = understood(messages, self._progress.mark, self._source.can_hold)
+        for row, reason in bad.items():
+            self._quarantine(messages[row], reason)
+        ready = []
+        for read, part in _pieces(messages, events):
+            ready += [part.filter(pc.equal(part["sequence"], 0)), self.sequencer.take(read, part)]
+        ready.append(self.sequencer.skip_missing(self._source.behind()))
+        self._count(pa.concat_tables(ready))
+        is_crowded = self.sequencer.waiting > _MOST_WAITING
+        self._source.hold(self.sequencer.overtaken() if is_crowded else ())
+
+    def _count(self, events: pa.Table) -> None:
+        at = 0
+        retractions = np.flatnonzero(events["digest"].is_valid())
+        for end in [*retractions.tolist(), len(events)]:
+            counted = Coded.of(events.slice(at, end - at))
+            self.batch.add(counted)
+            self._windows.add(counted)
+            self._progress.events += len(counted)
+            if end < len(events):
+                self._retract(events["digest"][end].as_py())
+            at = end + 1
 
     def _retract(self, digest: str) -> None:
         """Take a visitor's events out of all that is held; "" is a place without an event."""
@@ -234,23 +189,22 @@ class _Reading:
             return self._progress.mark is not None
         return False
 
-    def _parsed(self, message: Incoming) -> Event | Retraction | None:
-        """The publisher's event; None for another message, which goes to quarantine."""
-        try:
-            event = parse(message.body)
-            self._refuse_foreign(message, event)
-        except BadMessageError as bad:
-            raw = message.body.decode("utf-8", "backslashreplace")
-            place = (self._source.topic, message.partition, message.offset)
-            self._quarantined.append((*place, str(bad), raw))
-            return None
-        return event
+    def _quarantine(self, message: Incoming, reason: str) -> None:
+        raw = message.body.decode("utf-8", "backslashreplace")
+        place = (self._source.topic, message.partition, message.offset)
+        self._quarantined.append((*place, reason, raw))
 
-    def _refuse_foreign(self, message: Incoming, event: Event | Retraction) -> None:
-        own, found = self._progress.mark, message.mark or event.mark
-        is_possible = bool(own or found) or self._source.can_hold(event.sequence, message)
-        if reason := foreign(own, found, event.sequence, is_possible):
-            raise BadMessageError(reason)
+
+def _pieces(
+    messages: list[Incoming], events: pa.Table
+) -> Iterator[tuple[list[Incoming], pa.Table]]:
+    """Cut before each retraction without a number: it has its turn where it was read."""
+    rows = events["row"].to_numpy()
+    cuts = rows[events["sequence"].to_numpy() == 0].tolist()
+    for begin, end in pairwise([0, *cuts, len(messages)]):
+        first, last = np.searchsorted(rows, [begin, end])
+        part = events.slice(first, last - first)
+        yield messages[begin:end], part.set_column(0, "row", pc.subtract(part["row"], begin))
 
 
 def _mark_of(message: Incoming) -> Mark | None:

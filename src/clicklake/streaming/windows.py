@@ -9,54 +9,54 @@ the order of the events alone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from heapq import heapify, heappop, heappush, nsmallest
-from itertools import groupby
+from datetime import timedelta
+from heapq import nsmallest
+from itertools import pairwise
+from typing import Any, NamedTuple
 
-from clicklake.streaming.messages import Event, digest_of
+import numpy as np
 
-# How much of an event's time names its window: 2018-04-01T10:59.
-_NAME_LENGTH = {"minute": 16, "hour": 13, "day": 10}
-_SPAN = {
-    "minute": timedelta(minutes=1),
-    "hour": timedelta(hours=1),
-    "day": timedelta(days=1),
-}
-PERIODS = tuple(_SPAN)
-KINDS = ("visitor", "session", "path", "source")
-TOP_KINDS = ("path", "source")
-NO_SOURCE = "(none)"
+from clicklake.streaming.counting import KINDS, Coded
+from clicklake.streaming.messages import digest_of
 
-Key = tuple[str, datetime]  # period, start
+_MICROSECOND = timedelta(microseconds=1)
+SPANS = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}  # microseconds
+PERIODS = tuple(SPANS)
+_NEVER = -(2**62)  # before any event
+
+Key = tuple[str, int]  # period, start in microseconds since 1970
 Visit = tuple[str, str, str, str, bool]  # visitor, session, path, source, is_bot
+
+
+class Passed(NamedTuple):
+    """Windows of a period that have opened and closed since the last store.
+
+    `starts`: of windows; `window`: the place among them of each event.
+    """
+
+    period: str
+    starts: np.ndarray
+    window: np.ndarray
+    events: Coded
 
 
 def _counters() -> dict[str, Counter[str]]:
     return {kind: Counter() for kind in KINDS}
 
 
-def _minute(event: Event) -> str:
-    return event.time[: _NAME_LENGTH["minute"]]
-
-
-def _visit(event: Event) -> Visit:
-    return (event.visitor, event.session, event.path, event.source or NO_SOURCE, event.is_bot)
-
-
 @dataclass
 class Window:
     """One window's events by visitor, session, path and source.
 
-    `start` is UTC, without a zone. `visits`: the events that are alike but for their moment.
+    `start`: microseconds since 1970, UTC. `visits`: the events that are alike but for their moment.
     `unstored`: those whose counts have changed since the window was stored last; `is_stored`:
-    whether it ever was; `is_redacted`: whether stored rows must go. `tally` brings the counts up
-    to the events added.
+    whether it ever was; `is_redacted`: whether stored rows must go.
     """
 
     period: str
-    start: datetime
+    start: int
     events: int = 0
     bot_events: int = 0
     counts: dict[str, Counter[str]] = field(default_factory=_counters)
@@ -66,22 +66,12 @@ class Window:
     is_stored: bool = False
     is_redacted: bool = False
     unstored: set[Visit] = field(default_factory=set)
-    _added: list[Visit] = field(default_factory=list)
 
     @property
     def key(self) -> Key:
         return self.period, self.start
 
-    def closes_at(self, lateness: timedelta) -> str:
-        """The latest time seen at which the window closes, written as an event's time."""
-        end = self.start + _SPAN[self.period] + lateness
-        return end.isoformat(timespec="microseconds") + "Z"
-
     def add(self, visits: list[Visit]) -> None:
-        self._added += visits
-
-    def tally(self) -> None:
-        visits, self._added = self._added, []
         self.events += len(visits)
         self.bot_events += sum(visit[4] for visit in visits)
         self.visits.update(visits)
@@ -90,8 +80,7 @@ class Window:
         sessions.update([visit[1] for visit in visits])
         paths.update([visit[2] for visit in visits])
         sources.update([visit[3] for visit in visits])
-        if not self.closed:
-            self.unstored.update(visits)
+        self.unstored.update(visits)
 
     def restore(self, visits: Counter[Visit]) -> None:
         """Put visits in, but for the numbers of events and of bots."""
@@ -107,7 +96,6 @@ class Window:
 
     def retract(self, digest: str) -> None:
         """Take a visitor's events back. Of older ones path, source and bot are not known."""
-        self.tally()
         visitors = [name for name in self.counts["visitor"] if digest_of(name) == digest]
         for visit in [visit for visit in self.visits if visit[0] in visitors]:
             events = self.visits.pop(visit)
@@ -138,85 +126,87 @@ class Window:
 class Windows:
     """The open windows, those closed since they were stored, and late events by window.
 
-    `latest`: the latest time of any event so far, "" before the first.
+    `latest`: the latest time of any event so far, in microseconds since 1970, None before the
+    first. `passed`: the windows that have opened and closed since, as counts and tops.
     """
 
-    def __init__(self, lateness: timedelta, latest: str = "", stored: Iterable[Window] = ()):
-        self._lateness = lateness
+    def __init__(
+        self, lateness: timedelta, latest: int | None = None, stored: Iterable[Window] = ()
+    ) -> None:
+        self._lateness = lateness // _MICROSECOND
         self.latest = latest
         self.late: Counter[Key] = Counter()
-        self._windows = {_name(window): window for window in stored}
-        self._changed: set[tuple[str, str]] = set()
-        self._closing = [(w.closes_at(lateness), name) for name, w in self._windows.items()]
-        heapify(self._closing)
+        self.passed: list[Passed] = []
+        self._windows = {window.key: window for window in stored}
+        self._changed: set[Key] = set()
 
-    def add(self, events: Iterable[Event]) -> None:
+    def add(self, events: Coded) -> None:
         """Count events, the next in the stream's order."""
-        for minute, run in groupby(events, _minute):
-            self._add_run(minute, list(run))
-
-    def _add_run(self, minute: str, run: list[Event]) -> None:
-        """Count events of one minute. None of them can close a window that it is in itself."""
-        visits = list(map(_visit, run))
-        for period, length in _NAME_LENGTH.items():
-            name = (period, minute[:length])
-            window = self._windows.get(name) or self._open(name)
-            if window.closed:
-                self.late[window.key] += len(run)
-            else:
-                window.add(visits)
-                self._changed.add(name)
-        latest = max(event.time for event in run)
-        if latest > self.latest:
-            self.latest = latest
-            self._close()
+        if not len(events):
+            return
+        so_far = np.maximum.accumulate(
+            np.r_[_NEVER if self.latest is None else self.latest, events.times]
+        )
+        self.latest = int(so_far[-1])
+        for period, span in SPANS.items():
+            starts = events.times - events.times % span
+            late = so_far[:-1] >= starts + span + self._lateness
+            self._count_late(period, starts[late])
+            self._count(period, starts[~late], events[~late])
+        for window in self._windows.values():
+            if not window.closed and self._is_closed(*window.key):
+                window.closed = True
+                self._changed.add(window.key)
 
     def retract(self, digest: str) -> None:
         """Take a visitor's events back, where the window is open."""
-        for name, window in self._windows.items():
+        for key, window in self._windows.items():
             if not window.closed:
                 window.retract(digest)
                 if window.is_redacted:
-                    self._changed.add(name)
+                    self._changed.add(key)
 
     def changed(self) -> list[Window]:
-        """The windows that differ from what was stored last."""
-        windows = [self._windows[name] for name in self._changed]
-        for window in windows:
-            window.tally()
-        return windows
+        """The windows that differ from what was stored last, but for those passed."""
+        return [self._windows[key] for key in self._changed]
 
     def stored(self) -> None:
         """All that has changed was stored: forget the changes, and the windows that closed."""
-        for name in self._changed:
-            window = self._windows[name]
+        for window in self.changed():
             window.is_stored = True
             window.is_redacted = False
             window.unstored = set()
-        self._windows = {name: w for name, w in self._windows.items() if not w.closed}
+        self._windows = {key: window for key, window in self._windows.items() if not window.closed}
         self._changed.clear()
+        self.passed.clear()
         self.late.clear()
 
-    def _open(self, name: tuple[str, str]) -> Window:
-        window = self._windows[name] = Window(name[0], _start(name[1]))
-        closes_at = window.closes_at(self._lateness)
-        if closes_at <= self.latest:
-            window.closed = True
-        else:
-            heappush(self._closing, (closes_at, name))
-        return window
+    def _count_late(self, period: str, starts: np.ndarray) -> None:
+        distinct, events = np.unique(starts, return_counts=True)
+        for start, count in zip(distinct.tolist(), events.tolist(), strict=True):
+            self.late[period, start] += count
 
-    def _close(self) -> None:
-        while self._closing and self._closing[0][0] <= self.latest:
-            _, name = heappop(self._closing)
-            self._windows[name].closed = True
-            self._changed.add(name)
+    def _count(self, period: str, starts: np.ndarray, events: Coded) -> None:
+        """Count events in windows that were open when each of them came."""
+        distinct, window = np.unique(starts, return_inverse=True)
+        stays = ~self._is_closed(period, distinct)
+        stays |= np.isin(distinct, [start for name, start in self._windows if name == period])
+        passes = ~stays[window]
+        self.passed.append(Passed(period, distinct, window[passes], events[passes]))
+        for start, visits in _visits_by_start(starts[~passes], events[~passes]):
+            key = (period, start)
+            self._windows.setdefault(key, Window(*key)).add(visits)
+            self._changed.add(key)
+
+    def _is_closed(self, period: str, start: Any) -> Any:
+        """Whether a window that starts then is closed by now; of an array, for each."""
+        assert self.latest is not None
+        return start + (SPANS[period] + self._lateness) <= self.latest
 
 
-def _start(name: str) -> datetime:
-    """The start of a window that is named 2018-04-01, 2018-04-01T10 or 2018-04-01T10:59."""
-    return datetime.fromisoformat(name + "0000-00-00T00:00"[len(name) :])
-
-
-def _name(window: Window) -> tuple[str, str]:
-    return window.period, window.start.isoformat()[: _NAME_LENGTH[window.period]]
+def _visits_by_start(starts: np.ndarray, events: Coded) -> Iterator[tuple[int, list[Visit]]]:
+    order = np.argsort(starts, kind="stable")
+    visits = list(events[order].visits())
+    distinct, first = np.unique(starts[order], return_index=True)
+    for start, part in zip(distinct.tolist(), pairwise([*first, len(visits)]), strict=True):
+        yield start, visits[slice(*part)]
