@@ -5,11 +5,17 @@ from __future__ import annotations
 import pytest
 
 from aws_account import CODE, LAKE, in_the_account, unhardened
+from clicklake.aws import launching
 
 pytest_plugins = ["aws_fixtures"]
 
 UP = ("up", "--detach")
 DELETE = ("down", "--delete-data", "--yes", LAKE)
+
+
+@pytest.fixture(autouse=True)
+def _no_lock_is_waited_for(monkeypatch):
+    monkeypatch.setattr(launching, "EXPIRY_SECONDS", 0)
 
 
 @pytest.mark.slow

@@ -24,8 +24,7 @@ def test_a_plan_lists_exactly_what_up_then_makes(laptop):
     planned = laptop.deploy("plan", "--json").json["changes"]
     laptop.sent.clear()
     laptop.deploy("up", "--detach")
-    calls = [f"{sent.service}.{sent.operation}" for sent in laptop.sent]
-    made = [name for name in calls if name.split(".")[1] in laptop.mutations()]
+    made = [f"{laptop.services[name]}.{name}" for name in laptop.mutations()]
     promised = [call for change in planned for call in change["calls"]]
     assert [_as_api(each) for each in promised] == made
 

@@ -74,6 +74,7 @@ class Laptop:
     waits: list[float] = field(default_factory=list)
     now: float = 0.0
     killed_after: int | None = None
+    meanwhile: dict[int, Callable[[], Any]] = field(default_factory=dict)
 
     def deploy(self, *arguments: str) -> Result:
         return self.deploy_then(*arguments, then=[])
@@ -120,10 +121,33 @@ class Laptop:
         return [sent.operation for sent in self.sent]
 
     def mutations(self) -> list[str]:
-        return [name for name in self.operations() if not READS.match(name)]
+        """Operations that change something, apart from the lock around the start of a cluster."""
+        return [
+            sent.operation
+            for sent in self.sent
+            if not READS.match(sent.operation) and not _is_lock(sent)
+        ]
+
+    def about_to_change(self) -> None:
+        """What a test wants to happen before this request, of those that change something."""
+        number = sum(not READS.match(name) for name in self.operations()) - 1
+        if happens := self.meanwhile.pop(number, None):
+            happens()
+        if self.killed_after is not None and number >= self.killed_after:
+            raise Killed
+
+    @property
+    def services(self) -> dict[str, str]:
+        """Of each operation, whose it is."""
+        return {sent.operation: sent.service for sent in self.sent}
 
     def parameters(self, operation: str) -> list[dict[str, Any]]:
-        return [sent.parameters for sent in self.sent if sent.operation == operation]
+        """Of each such request, in order; the lock's are left out."""
+        return [
+            sent.parameters
+            for sent in self.sent
+            if sent.operation == operation and not _is_lock(sent)
+        ]
 
 
 class RecordingAws(Aws):
@@ -146,9 +170,11 @@ class RecordingAws(Aws):
         cls.current.sent.append(sent)
         if not READS.match(model.name):
             check_request(params, model)
-            after = cls.current.killed_after
-            if after is not None and len(cls.current.mutations()) > after:
-                raise Killed
+            cls.current.about_to_change()
+
+
+def _is_lock(sent: Sent) -> bool:
+    return str(sent.parameters.get("Key", "")).endswith("/launch.lock")
 
 
 def now(cluster: str, step: str, **more: Any) -> str:

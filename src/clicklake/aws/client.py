@@ -149,7 +149,7 @@ class Aws:
     def find(
         self, service: str, operation: str, absent: tuple[str, ...], **request: Any
     ) -> dict[str, Any] | None:
-        """Make one call that reads; None if AWS answers with one of the codes in `absent`."""
+        """Make one call; None if AWS answers with one of the codes in `absent`."""
         try:
             return self._send(service, operation, request)
         except botocore_errors.ClientError as error:

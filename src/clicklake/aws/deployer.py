@@ -5,39 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from itertools import islice
 
-from clicklake.aws import (
-    clusters,
-    desired,
-    glue,
-    inventory,
-    network,
-    package,
-    plan,
-    prices,
-    report,
-    runs,
-    teardown,
-)
+from clicklake.aws import building, clusters, glue, inventory, planning, report, runs, teardown
 from clicklake.aws.client import Aws
-from clicklake.aws.clusters import Cluster
 from clicklake.aws.console import Console
-from clicklake.aws.desired import Call
 from clicklake.aws.inventory import Found
-from clicklake.aws.launch import bootstrap_arguments, check_release, check_same_job
-from clicklake.aws.launch import cluster as cluster_of
-from clicklake.aws.launch import step as step_of
 from clicklake.aws.names import Deployment, deployment
-from clicklake.aws.options import DeploymentPlan, Desk, Options, Result
-from clicklake.aws.plan import Change
+from clicklake.aws.options import Desk, Options, Result
 from clicklake.aws.progress import Clock, StoppedError
-from clicklake.aws.words import (
-    as_json,
-    kept_data,
-    machines_of,
-    pyspark_version,
-    where_it_is,
-    without_many_files,
-)
+from clicklake.aws.words import as_json, kept_data, where_it_is
 from clicklake.config import Config
 from clicklake.errors import ConfigError
 
@@ -65,8 +40,8 @@ class Deployer:
         self._desk = Desk(aws, self.own, config.cluster, options, console, clock or Clock())
 
     def plan(self) -> Result:
-        made = self._plan()
-        self._show(made)
+        made = planning.plan_up(self._desk, self._config)
+        planning.show(self._desk, made)
         return {
             **where_it_is(self.own),
             "changes": [as_json(each) for each in [*made.changes, made.cluster]],
@@ -76,12 +51,12 @@ class Deployer:
         }
 
     def up(self) -> Result:
-        made = self._plan()
-        self._show(made)
+        made = planning.plan_up(self._desk, self._config)
+        planning.show(self._desk, made)
         self._confirm("Nothing was changed.")
-        self._build(made)
-        self._apply(made.changes)
-        cluster_id, step_id = self._start(made)
+        building.have_wheels(self._desk, made)
+        building.apply(self._desk, made.changes)
+        cluster_id, step_id = building.start(self._desk, made)
         own = {**where_it_is(self.own), "cluster_id": cluster_id, "step_id": step_id}
         if self._options.detach:
             self._console.say("Not waiting for it. See it: deploy.py status")
@@ -175,87 +150,3 @@ class Deployer:
                 f"name: deploy.py down --delete-data --yes {buckets[0].name}"
             )
         return typed
-
-    def _plan(self) -> DeploymentPlan:
-        """Look at everything; nothing is changed here."""
-        aws, own, launch = self._aws, self.own, self._options.launch
-        check_release(launch.release, pyspark_version())
-        plan.check_inputs(aws, own)
-        architecture = network.architecture(aws, self.settings)
-        files = package.uploads(self._config, own, architecture)
-        where = network.network(aws, self.settings)
-        changes = plan.changes(aws, own, desired.foundation(own, where, secure=aws.secure))
-        missing = {each.name for each in changes if each.action == "create"}
-        changes += plan.changes(aws, own, (desired.upload(own, each) for each in files))
-        output_is_there = own.logs.bucket not in missing
-        changes += plan.input_changes(aws, own, bucket_is_there=output_is_there)
-        wanted = cluster_of(own, self.settings, launch, where, files)
-        cluster, live, step_id = self._cluster(wanted, files)
-        cost = prices.estimate(self.settings, on_demand=launch.on_demand)
-        return DeploymentPlan(changes, cluster, live, step_id, architecture, cost)
-
-    def _cluster(
-        self, wanted: desired.Resource, files: list[package.Upload]
-    ) -> tuple[Change, Cluster | None, str | None]:
-        """Start a cluster, or go on with the live one: never a second beside it."""
-        aws, own = self._aws, self.own
-        live = next(clusters.find(aws, own, clusters.LIVE), None)
-        if live is None:
-            return plan.compare(own, wanted, None), None, None
-        going = next((each for each in clusters.steps(aws, live.id) if not each.ended), None)
-        job = self._options.launch.job
-        if going is not None:
-            check_same_job(live.id, going, job)
-            note = f"{live.status.state}; its step {going.id} is followed, no other is started"
-            return Change("reuse", "cluster", live.id, note), live, going.id
-        if clusters.bootstrap_arguments(aws, live.id) != bootstrap_arguments(own, files):
-            raise ConfigError(
-                f"Cluster {live.id} is live, but was set up with another dl.cfg or other Python "
-                "packages. End it: deploy.py down; then: deploy.py up"
-            )
-        step = step_of(own, files, job, keep_alive=not live.auto_terminate)
-        add = Call("emr", "add_job_flow_steps", {"JobFlowId": live.id, "Steps": [step]})
-        note = f"{live.status.state}; the job is added as a step"
-        return Change("reuse", "cluster", live.id, note, calls=(add,)), live, None
-
-    def _show(self, made: DeploymentPlan) -> None:
-        say, own = self._console.say, self.own
-        say(f"{own.name} in {own.region}, account {own.account}:")
-        for change in [*without_many_files(made.changes), made.cluster]:
-            tags = ", ".join(f"{key}={value}" for key, value in change.tags.items())
-            notes = "; ".join(text for text in (change.note, tags and f"tags {tags}") if text)
-            named = f"  {change.action:<7} {change.kind:<23} {change.name}"
-            say(f"{named}  ({notes})" if notes else named)
-        if not self._aws.secure:
-            say("The endpoint is plain http, so the buckets get no policy that asks for TLS.")
-        say(f"Cluster: {machines_of(self.settings, self._options.launch)}.")
-        say(f"Cost: {made.estimate}.")
-
-    def _build(self, made: DeploymentPlan) -> None:
-        """Have the wheels at hand before anything is made: a package may not be to be had."""
-        if any(change.kind == "wheels" and change.calls for change in made.changes):
-            self._console.live("downloading the Python packages for the cluster")
-            package.build_wheels(made.architecture)
-
-    def _apply(self, changes: list[Change]) -> None:
-        for change in changes:
-            if change.calls:
-                self._make(change)
-                self._console.say(f"  {change.action}d {change.kind} {change.name}")
-
-    def _make(self, change: Change) -> list[Result]:
-        return [
-            self._aws.call(call.service, call.operation, retry_on=call.retry_on, **call.request)
-            for call in change.calls
-        ]
-
-    def _start(self, made: DeploymentPlan) -> tuple[str, str]:
-        """The cluster and the step to follow, started if need be."""
-        if made.live and made.step_id:
-            return made.live.id, made.step_id
-        (answer,) = self._make(made.cluster)
-        if made.live:
-            return made.live.id, answer["StepIds"][0]
-        cluster_id = answer["JobFlowId"]
-        self._console.say(f"Cluster {cluster_id} starts. Stop it at any time: deploy.py down")
-        return cluster_id, clusters.steps(self._aws, cluster_id)[0].id

@@ -92,7 +92,8 @@ def buckets(own: Deployment, secure: bool) -> list[Resource]:
 
 def _bucket(own: Deployment, name: str, secure: bool) -> Resource:
     def put(operation: str, **request: Any) -> Call:
-        return Call("s3", operation, {"Bucket": name, **request})
+        # S3 refuses two changes of a bucket at once.
+        return Call("s3", operation, {"Bucket": name, **request}, retry_on="OperationAborted")
 
     # us-east-1 is S3's default, and must not be named.
     place = {} if own.region == "us-east-1" else {"LocationConstraint": own.region}

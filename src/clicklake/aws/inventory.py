@@ -16,7 +16,7 @@ from clicklake.aws.client import Aws
 from clicklake.aws.console import Console
 from clicklake.aws.names import TAG, Deployment
 from clicklake.aws.observed import tags_of
-from clicklake.aws.package import UPLOADS, is_upload
+from clicklake.aws.package import LOCK, UPLOADS, is_upload
 
 _ABSENT = ("NoSuchEntity", "NoSuchBucket", "NoSuchTagSet", "404", "InvalidRequestException")
 
@@ -125,8 +125,8 @@ def _holds_more(aws: Aws, own: Deployment, bucket: str) -> bool:
 
 def uploads(aws: Aws, own: Deployment, bucket: str) -> Iterator[tuple[str, str]]:
     """Key and version of what `up` has put into a bucket for the cluster."""
-    for folder in UPLOADS:
-        for key, version in versions(aws, bucket, own.code.key(folder)):
+    for prefix in (*UPLOADS, LOCK):
+        for key, version in versions(aws, bucket, own.code.key(prefix)):
             if is_upload(own, key):
                 yield key, version
 

@@ -9,8 +9,10 @@ from clicklake.aws import prices
 from clicklake.aws.client import Aws
 from clicklake.aws.clusters import Cluster
 from clicklake.aws.console import Console
+from clicklake.aws.desired import Resource
 from clicklake.aws.launch import Launch
 from clicklake.aws.names import Deployment
+from clicklake.aws.package import Upload
 from clicklake.aws.plan import Change
 from clicklake.aws.progress import Clock
 from clicklake.config import Cluster as Settings
@@ -38,6 +40,8 @@ class DeploymentPlan:
     step_id: str | None
     architecture: str
     estimate: prices.Estimate
+    wanted: Resource
+    files: list[Upload]
 
 
 @dataclass(frozen=True)

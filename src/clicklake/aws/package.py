@@ -39,6 +39,7 @@ _NOT_FOR_THE_CLUSTER = {"AWS", "S3", "CLUSTER", "STREAM"}
 
 # Folders of the deployment's prefix; in each, the uploads lie under their hash.
 UPLOADS = ("code/", "bootstrap/", "config/", "wheels/")
+LOCK = "launch.lock"
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ def uploads(config: Config, own: Deployment, architecture: str) -> list[Upload]:
 
 def is_upload(own: Deployment, key: str) -> bool:
     """Whether an object of this key, in any bucket of the deployment, was put there by `up`."""
-    folders = "|".join(UPLOADS)
-    return bool(re.fullmatch(rf"{own.name}/({folders})[0-9a-f]{{16}}/[^/]+", key))
+    name, _, below = key.partition("/")
+    hashed = rf"({'|'.join(UPLOADS)})[0-9a-f]{{16}}/[^/]+"
+    return name == own.name and (below == LOCK or bool(re.fullmatch(hashed, below)))
 
 
 def code_zip() -> bytes:

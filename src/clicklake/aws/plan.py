@@ -28,6 +28,7 @@ class Change:
     note: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     calls: tuple[Call, ...] = ()
+    wanted: Resource | None = None  # whose difference from what is there this is
 
 
 def compare(own: Deployment, wanted: Resource, seen: Seen | None) -> Change:
@@ -35,7 +36,7 @@ def compare(own: Deployment, wanted: Resource, seen: Seen | None) -> Change:
 
     def change(action: str, note: str = "", calls: Iterable[Call] = ()) -> Change:
         tags = dict(wanted.tags)
-        return Change(action, wanted.kind, wanted.name, note, tags, tuple(calls))
+        return Change(action, wanted.kind, wanted.name, note, tags, tuple(calls), wanted)
 
     if seen is None:
         puts = [setting.put for setting in wanted.settings if not setting.at_creation]

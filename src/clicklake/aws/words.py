@@ -47,7 +47,7 @@ def without_many_files(changes: list[Change]) -> list[Change]:
 
 
 def as_json(change: Change) -> Result:
-    facts = asdict(change)
+    facts = {key: getattr(change, key) for key in ("action", "kind", "name", "note", "tags")}
     facts["calls"] = [f"{call.service}.{call.operation}" for call in change.calls]
     return facts
 

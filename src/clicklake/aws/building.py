@@ -1,0 +1,69 @@
+"""A plan carried out: what is missing is made, and a cluster is started if none is live."""
+
+from __future__ import annotations
+
+from clicklake.aws import clusters, launching, package, plan, planning
+from clicklake.aws.client import UnreachableError
+from clicklake.aws.options import DeploymentPlan, Desk, Result
+from clicklake.aws.plan import Change
+from clicklake.errors import AccessError, ClicklakeError, ConflictError
+
+TRIES = 5
+PAUSE_SECONDS = 2
+
+
+def have_wheels(desk: Desk, made: DeploymentPlan) -> None:
+    """Have the wheels at hand before anything is made: a package may not be to be had."""
+    if any(change.kind == "wheels" and change.calls for change in made.changes):
+        desk.console.live("downloading the Python packages for the cluster")
+        package.build_wheels(made.architecture)
+
+
+def apply(desk: Desk, changes: list[Change]) -> None:
+    for change in changes:
+        if change.calls:
+            _settle(desk, change)
+            desk.console.say(f"  {change.action}d {change.kind} {change.name}")
+
+
+def _settle(desk: Desk, change: Change) -> None:
+    """Make a change; where another `up` is making it as well, what is then left of it."""
+    for attempt in range(1, TRIES + 1):
+        try:
+            _make(desk, change)
+            return
+        except (AccessError, UnreachableError):
+            raise
+        except ClicklakeError as error:
+            if change.wanted is None or attempt == TRIES:
+                raise
+            (now,) = plan.changes(desk.aws, desk.own, [change.wanted])
+            if now.calls == change.calls and not isinstance(error, ConflictError):
+                raise
+            change = now
+            desk.clock.sleep(PAUSE_SECONDS)
+
+
+def _make(desk: Desk, change: Change) -> list[Result]:
+    return [
+        desk.aws.call(call.service, call.operation, retry_on=call.retry_on, **call.request)
+        for call in change.calls
+    ]
+
+
+def start(desk: Desk, made: DeploymentPlan) -> tuple[str, str]:
+    """The cluster and the step to follow, started if need be."""
+    if made.live and made.step_id:
+        return made.live.id, made.step_id
+    with launching.alone(desk):
+        # Since the plan was made, another `up` may have started one.
+        change, live, step_id = planning.cluster_to_use(desk, made.wanted, made.files)
+        if live and step_id:
+            desk.console.say(f"Another `up` has started cluster {live.id}: it is followed.")
+            return live.id, step_id
+        (answer,) = _make(desk, change)
+    if live:
+        return live.id, answer["StepIds"][0]
+    cluster_id = answer["JobFlowId"]
+    desk.console.say(f"Cluster {cluster_id} starts. Stop it at any time: deploy.py down")
+    return cluster_id, clusters.steps(desk.aws, cluster_id)[0].id

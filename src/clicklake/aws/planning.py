@@ -1,0 +1,75 @@
+"""The whole plan of a call: what is there, what is missing, which cluster, what it costs."""
+
+from __future__ import annotations
+
+from clicklake.aws import clusters, desired, network, package, plan, prices
+from clicklake.aws.clusters import Cluster
+from clicklake.aws.desired import Call
+from clicklake.aws.launch import bootstrap_arguments, check_release, check_same_job
+from clicklake.aws.launch import cluster as cluster_of
+from clicklake.aws.launch import step as step_of
+from clicklake.aws.options import DeploymentPlan, Desk
+from clicklake.aws.package import Upload
+from clicklake.aws.plan import Change
+from clicklake.aws.words import machines_of, pyspark_version, without_many_files
+from clicklake.config import Config
+from clicklake.errors import ConfigError
+
+
+def plan_up(desk: Desk, config: Config) -> DeploymentPlan:
+    """Look at everything; nothing is changed here."""
+    aws, own, launch = desk.aws, desk.own, desk.options.launch
+    check_release(launch.release, pyspark_version())
+    plan.check_inputs(aws, own)
+    architecture = network.architecture(aws, desk.settings)
+    files = package.uploads(config, own, architecture)
+    where = network.network(aws, desk.settings)
+    changes = plan.changes(aws, own, desired.foundation(own, where, secure=aws.secure))
+    missing = {each.name for each in changes if each.action == "create"}
+    changes += plan.changes(aws, own, (desired.upload(own, each) for each in files))
+    output_is_there = own.logs.bucket not in missing
+    changes += plan.input_changes(aws, own, bucket_is_there=output_is_there)
+    wanted = cluster_of(own, desk.settings, launch, where, files)
+    cluster, live, step_id = cluster_to_use(desk, wanted, files)
+    cost = prices.estimate(desk.settings, on_demand=launch.on_demand)
+    return DeploymentPlan(changes, cluster, live, step_id, architecture, cost, wanted, files)
+
+
+def cluster_to_use(
+    desk: Desk, wanted: desired.Resource, files: list[Upload]
+) -> tuple[Change, Cluster | None, str | None]:
+    """Start a cluster, or go on with the live one: never a second beside it."""
+    aws, own = desk.aws, desk.own
+    live = next(clusters.find(aws, own, clusters.LIVE), None)
+    if live is None:
+        return plan.compare(own, wanted, None), None, None
+    going = next((each for each in clusters.steps(aws, live.id) if not each.ended), None)
+    job = desk.options.launch.job
+    if going is not None:
+        check_same_job(live.id, going, job)
+        note = f"{live.status.state}; its step {going.id} is followed, no other is started"
+        return Change("reuse", "cluster", live.id, note), live, going.id
+    if clusters.bootstrap_arguments(aws, live.id) != bootstrap_arguments(own, files):
+        raise ConfigError(
+            f"Cluster {live.id} is live, but was set up with another dl.cfg or other Python "
+            "packages. End it: deploy.py down; then: deploy.py up"
+        )
+    step = step_of(own, files, job, keep_alive=not live.auto_terminate)
+    add = Call("emr", "add_job_flow_steps", {"JobFlowId": live.id, "Steps": [step]})
+    note = f"{live.status.state}; the job is added as a step"
+    return Change("reuse", "cluster", live.id, note, calls=(add,)), live, None
+
+
+def show(desk: Desk, made: DeploymentPlan) -> None:
+    """The plan for people."""
+    say, own = desk.console.say, desk.own
+    say(f"{own.name} in {own.region}, account {own.account}:")
+    for change in [*without_many_files(made.changes), made.cluster]:
+        tags = ", ".join(f"{key}={value}" for key, value in change.tags.items())
+        notes = "; ".join(text for text in (change.note, tags and f"tags {tags}") if text)
+        named = f"  {change.action:<7} {change.kind:<23} {change.name}"
+        say(f"{named}  ({notes})" if notes else named)
+    if not desk.aws.secure:
+        say("The endpoint is plain http, so the buckets get no policy that asks for TLS.")
+    say(f"Cluster: {machines_of(desk.settings, desk.options.launch)}.")
+    say(f"Cost: {made.estimate}.")
