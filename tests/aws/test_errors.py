@@ -198,6 +198,15 @@ def test_a_step_that_did_not_complete_is_no_success(laptop, step):
         ({"Code": "INSTANCE_FAILURE", "Message": "Insufficient capacity for m7g.xlarge"}, 9),
         ({"Code": "VALIDATION_ERROR", "Message": "The subnet has no route"}, 2),
         ({"Code": "BOOTSTRAP_FAILURE", "Message": "bootstrap action 1 failed"}, 1),
+        (
+            {
+                "Code": "VALIDATION_ERROR",
+                "Message": "The provided credentials do not have permission to create the "
+                "service-linked role for EC2 Spot Instances",
+            },
+            3,
+        ),
+        ({"Code": "VALIDATION_ERROR", "Message": "Spot price must be positive"}, 2),
     ],
 )
 def test_a_cluster_that_never_ran_the_job(laptop, reason, exit_code):

@@ -15,7 +15,11 @@ def in_the_account(laptop) -> dict[str, list[str]]:
     iam, s3, emr, glue = (laptop.client(name) for name in ("iam", "s3", "emr", "glue"))
     return {
         "buckets": [each["Name"] for each in s3.list_buckets()["Buckets"]],
-        "roles": sorted(each["RoleName"] for each in iam.list_roles()["Roles"]),
+        "roles": sorted(
+            each["RoleName"]
+            for each in iam.list_roles()["Roles"]
+            if not each["Path"].startswith("/aws-service-role/")
+        ),
         "profiles": [
             each["InstanceProfileName"] for each in iam.list_instance_profiles()["InstanceProfiles"]
         ],

@@ -201,6 +201,8 @@ class _Hooks:
             body = json.dumps({"__type": code, "message": message})
         else:
             body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+            if form == "query":  # IAM, EC2, STS
+                body = f"<ErrorResponse>{body}</ErrorResponse>"
         kind = "application/x-amz-json-1.1" if form == "json" else "application/xml"
         fault = {"match": match, "times": times, "status": status, "skip": skip}
         self._faults.append({**fault, "body": body, "type": kind})

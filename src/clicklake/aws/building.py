@@ -10,6 +10,11 @@ from clicklake.errors import AccessError, ClicklakeError, ConflictError
 
 TRIES = 5
 PAUSE_SECONDS = 2
+NO_SPOT = (
+    "Spot machines need the account's role for Spot. Somebody who may can make it, once: "
+    "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com. "
+    "Without Spot: deploy.py up --on-demand"
+)
 
 
 def have_wheels(desk: Desk, made: DeploymentPlan) -> None:
@@ -32,7 +37,9 @@ def _settle(desk: Desk, change: Change) -> None:
         try:
             _make(desk, change)
             return
-        except (AccessError, UnreachableError):
+        except (AccessError, UnreachableError) as error:
+            if change.kind == "service-linked role":
+                raise AccessError(f"{error}\n{NO_SPOT}") from error
             raise
         except ClicklakeError as error:
             if change.wanted is None or attempt == TRIES:

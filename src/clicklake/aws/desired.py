@@ -19,6 +19,8 @@ ABANDONED_UPLOAD_DAYS = 7
 
 LOG_DAYS = 30
 
+SPOT = "spot.amazonaws.com"
+
 
 @dataclass(frozen=True)
 class Call:
@@ -72,14 +74,17 @@ class Network:
     security_groups: tuple[str, ...] = ()
 
 
-def foundation(own: Deployment, network: Network, *, secure: bool) -> list[Resource]:
-    """What a cluster stands on, in the order of creation."""
+def foundation(
+    own: Deployment, network: Network, *, secure: bool, spot: bool = False
+) -> list[Resource]:
+    """What a cluster stands on, in the order of creation; `spot`: it has Spot machines."""
     return [
         *buckets(own, secure),
         service_role(own, network),
         instance_role(own),
         instance_profile(own),
         security_configuration(own),
+        *([spot_role()] if spot else []),
         *databases(own),
     ]
 
@@ -229,6 +234,12 @@ def security_configuration(own: Deployment) -> Resource:
     return Resource(
         "security configuration", name, Call("emr", "create_security_configuration", request)
     )
+
+
+def spot_role() -> Resource:
+    """The account's role for Spot, which EMR's managed policy may not make; no Spot without it."""
+    create = Call("iam", "create_service_linked_role", {"AWSServiceName": SPOT})
+    return Resource("service-linked role", "AWSServiceRoleForEC2Spot", create)
 
 
 def databases(own: Deployment) -> list[Resource]:

@@ -151,10 +151,10 @@ def fleets(settings: Cluster, launch: Launch) -> list[dict[str, Any]]:
         fleet("MASTER", "OnDemand", 1, on_demand),
         fleet("CORE", "OnDemand", settings.core_nodes, on_demand),
     ]
-    if settings.task_nodes and launch.on_demand:
-        made.append(fleet("TASK", "OnDemand", settings.task_nodes, on_demand))
-    elif settings.task_nodes:
+    if uses_spot(settings, launch):
         made.append(fleet("TASK", "Spot", settings.task_nodes, spot))
+    elif settings.task_nodes:
+        made.append(fleet("TASK", "OnDemand", settings.task_nodes, on_demand))
     return made
 
 
@@ -165,6 +165,10 @@ def _machine(name: str, disk_gb: int) -> dict[str, Any]:
         "WeightedCapacity": 1,
         "EbsConfiguration": {"EbsBlockDeviceConfigs": [{**volume, "VolumesPerInstance": 1}]},
     }
+
+
+def uses_spot(settings: Cluster, launch: Launch) -> bool:
+    return bool(settings.task_nodes) and not launch.on_demand
 
 
 def scaling(settings: Cluster, launch: Launch) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from clicklake.aws import glue
@@ -94,6 +95,16 @@ def _role(aws: Aws, _own: Deployment, wanted: Resource) -> Seen | None:
     return Seen(tags_of(role, "Tags"), settings)
 
 
+def _service_linked_role(aws: Aws, _own: Deployment, wanted: Resource) -> Seen | None:
+    """By its name, or by its path: emulators give such roles other names."""
+    if aws.find("iam", "get_role", ("NoSuchEntity",), RoleName=wanted.name):
+        return Seen()
+    path = f"/aws-service-role/{wanted.create.request['AWSServiceName']}/"
+    with suppress(AccessError):
+        return Seen() if any(aws.items("iam", "list_roles", "Roles", PathPrefix=path)) else None
+    return None
+
+
 def _instance_profile(aws: Aws, _own: Deployment, wanted: Resource) -> Seen | None:
     answer = aws.find(
         "iam", "get_instance_profile", ("NoSuchEntity",), InstanceProfileName=wanted.name
@@ -128,6 +139,7 @@ def _object(aws: Aws, own: Deployment, wanted: Resource) -> Seen | None:
 _READERS: dict[str, Callable[[Aws, Deployment, Resource], Seen | None]] = {
     "bucket": _bucket,
     "role": _role,
+    "service-linked role": _service_linked_role,
     "instance profile": _instance_profile,
     "security configuration": _security_configuration,
     "database": glue.seen,

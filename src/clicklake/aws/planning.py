@@ -5,7 +5,7 @@ from __future__ import annotations
 from clicklake.aws import clusters, desired, network, package, plan, prices
 from clicklake.aws.clusters import Cluster
 from clicklake.aws.desired import Call
-from clicklake.aws.launch import bootstrap_arguments, check_release, check_same_job
+from clicklake.aws.launch import bootstrap_arguments, check_release, check_same_job, uses_spot
 from clicklake.aws.launch import cluster as cluster_of
 from clicklake.aws.launch import step as step_of
 from clicklake.aws.options import DeploymentPlan, Desk
@@ -24,7 +24,9 @@ def plan_up(desk: Desk, config: Config) -> DeploymentPlan:
     architecture = network.architecture(aws, desk.settings)
     files = package.uploads(config, own, architecture)
     where = network.network(aws, desk.settings)
-    changes = plan.changes(aws, own, desired.foundation(own, where, secure=aws.secure))
+    spot = uses_spot(desk.settings, launch)
+    stands_on = desired.foundation(own, where, secure=aws.secure, spot=spot)
+    changes = plan.changes(aws, own, stands_on)
     missing = {each.name for each in changes if each.action == "create"}
     changes += plan.changes(aws, own, (desired.upload(own, each) for each in files))
     output_is_there = own.logs.bucket not in missing

@@ -15,22 +15,28 @@ from clicklake.aws.clusters import Cluster
 from clicklake.aws.console import Console
 from clicklake.aws.names import Deployment
 from clicklake.aws.progress import Clock, Outcome
-from clicklake.errors import CapacityError, ConfigError
+from clicklake.errors import AccessError, CapacityError, ConfigError
 
 LOG_POLL_SECONDS = 10
 TAIL_LINES = 30
-_CAPACITY = r"vCPU|capacity|quota|limit exceeded|insufficient|spot"
+_PERMISSION = r"not authori[sz]ed|unauthori[sz]ed|permission|access ?denied|service-?linked ?role"
+_CAPACITY = r"vCPU|capacity|quota|limit ?exceeded|insufficient|MaxSpotInstanceCount"
 
 
 def exit_code(outcome: Outcome) -> int:
-    """0 done; 1 the job failed; 2 or 9 the cluster could not be made, as asked for or at all."""
+    """0 done; 1 the job failed; 2, 3 or 9 the cluster could not be made as asked for, for want
+    of a permission, or of machines."""
     if outcome.succeeded:
         return 0
-    said = outcome.cluster.status
-    ran = outcome.step.status.state == "FAILED"
-    if not ran and re.search(_CAPACITY, f"{said.code} {said.message}", re.IGNORECASE):
+    if outcome.step.status.state == "FAILED":
+        return 1
+    code = outcome.cluster.status.code
+    said = f"{code} {outcome.cluster.status.message}"
+    if re.search(_PERMISSION, said, re.IGNORECASE):
+        return AccessError.exit_code
+    if re.search(_CAPACITY, said, re.IGNORECASE):
         return CapacityError.exit_code
-    return ConfigError.exit_code if not ran and said.code == "VALIDATION_ERROR" else 1
+    return ConfigError.exit_code if code == "VALIDATION_ERROR" else 1
 
 
 def log(aws: Aws, own: Deployment, cluster_id: str, step_id: str, name: str) -> str | None:
