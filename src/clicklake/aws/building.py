@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from clicklake.aws import clusters, launching, package, plan, planning
 from clicklake.aws.client import UnreachableError
 from clicklake.aws.options import DeploymentPlan, Desk, Result
 from clicklake.aws.plan import Change
 from clicklake.errors import AccessError, ClicklakeError, ConflictError
 
+SMALL = 1_000_000  # bytes; of less no progress is shown
 TRIES = 5
 PAUSE_SECONDS = 2
 NO_SPOT = (
@@ -20,22 +23,55 @@ NO_SPOT = (
 def have_wheels(desk: Desk, made: DeploymentPlan) -> None:
     """Have the wheels at hand before anything is made: a package may not be to be had."""
     if any(change.kind == "wheels" and change.calls for change in made.changes):
-        desk.console.live("downloading the Python packages for the cluster")
+        desk.console.say("Downloading the Python packages for the cluster, once: some 200 MB.")
         package.build_wheels(made.architecture)
 
 
 def apply(desk: Desk, changes: list[Change]) -> None:
-    for change in changes:
-        if change.calls:
-            _settle(desk, change)
-            desk.console.say(f"  {change.action}d {change.kind} {change.name}")
+    """Make all changes, each told in a line; the input files in one for each action."""
+    due = [change for change in changes if change.calls]
+    for change in due:
+        if change.kind != "input file":
+            _settle(desk, change, _progress(desk, f"{change.kind}:", change.size))
+            desk.console.say(f"  {change.action}d {change.kind} {change.name}{_sized(change.size)}")
+    for action in ("create", "delete"):
+        files = [each for each in due if each.kind == "input file" and each.action == action]
+        if files:
+            _apply_files(desk, files)
 
 
-def _settle(desk: Desk, change: Change) -> None:
+def _apply_files(desk: Desk, files: list[Change]) -> None:
+    total, done = sum(change.size for change in files), 0
+    for number, change in enumerate(files, 1):
+        counted = f"input file {number} of {len(files)}:"
+        _settle(desk, change, _progress(desk, counted, total, done))
+        done += change.size
+    desk.console.say(f"  {files[0].action}d {len(files)} input files{_sized(total)}")
+
+
+def _progress(desk: Desk, what: str, size: int, before: int = 0) -> Callable[[int], None]:
+    """What shows how far an upload is, on the one live line."""
+    last = ""
+
+    def show(sent: int) -> None:
+        nonlocal last
+        text = f"  {what} {(before + sent) / 1e6:.0f} of {size / 1e6:.0f} MB"
+        if text != last and size > SMALL:
+            desk.console.live(text)
+            last = text
+
+    return show
+
+
+def _sized(size: int) -> str:
+    return f" ({size / 1e6:.0f} MB)" if size > SMALL else ""
+
+
+def _settle(desk: Desk, change: Change, watch: Callable[[int], None]) -> None:
     """Make a change; where another `up` is making it as well, what is then left of it."""
     for attempt in range(1, TRIES + 1):
         try:
-            _make(desk, change)
+            _make(desk, change, watch)
             return
         except (AccessError, UnreachableError) as error:
             if change.kind == "service-linked role":
@@ -51,9 +87,11 @@ def _settle(desk: Desk, change: Change) -> None:
             desk.clock.sleep(PAUSE_SECONDS)
 
 
-def _make(desk: Desk, change: Change) -> list[Result]:
+def _make(desk: Desk, change: Change, watch: Callable[[int], None] | None = None) -> list[Result]:
     return [
-        desk.aws.call(call.service, call.operation, retry_on=call.retry_on, **call.request)
+        desk.aws.call(
+            call.service, call.operation, retry_on=call.retry_on, watch=watch, **call.request
+        )
         for call in change.calls
     ]
 

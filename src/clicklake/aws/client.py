@@ -5,6 +5,7 @@ Of the deployer no other module imports boto3.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import time
@@ -127,16 +128,24 @@ class Aws:
         return str(self._client("s3").meta.endpoint_url).startswith("https:")
 
     def call(
-        self, service: str, operation: str, *, retry_on: str = "", **request: Any
+        self,
+        service: str,
+        operation: str,
+        *,
+        retry_on: str = "",
+        watch: Callable[[int], None] | None = None,
+        **request: Any,
     ) -> dict[str, Any]:
         """Make one call. `Body` may be a path: the file is sent.
+
+        `watch` is told how many bytes of it have been read.
 
         `retry_on`: words of an error that AWS gives for some seconds after a change elsewhere;
         the call is made again, a bounded number of times.
         """
         for attempt in range(1, PROPAGATION_TRIES + 1):
             try:
-                return self._send(service, operation, request)
+                return self._send(service, operation, request, watch)
             except botocore_errors.BotoCoreError as error:
                 _raise(error, _resource(operation, request))
             except botocore_errors.ClientError as error:
@@ -181,10 +190,16 @@ class Aws:
             _raise(error, _resource(operation, request))
         return True
 
-    def _send(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _send(
+        self,
+        service: str,
+        operation: str,
+        request: dict[str, Any],
+        watch: Callable[[int], None] | None = None,
+    ) -> dict[str, Any]:
         method = getattr(self._client(service), operation)
         if isinstance(body := request.get("Body"), Path):
-            with body.open("rb") as file:
+            with _Watched(body, watch) as file:
                 return method(**{**request, "Body": file})
         return method(**request)
 
@@ -204,6 +219,20 @@ class Aws:
             except (botocore_errors.BotoCoreError, ValueError) as error:
                 _raise(error, f"the endpoint of {service}")
         return self._clients[key]
+
+
+class _Watched(io.FileIO):
+    """A file that tells how far it has been read; a request that signs its body reads twice."""
+
+    def __init__(self, path: Path, watch: Callable[[int], None] | None) -> None:
+        super().__init__(path)
+        self._watch = watch
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(-1 if size is None else size)
+        if self._watch:
+            self._watch(self.tell())
+        return data or b""
 
 
 def _code(error: Exception) -> str:

@@ -13,6 +13,7 @@ from clicklake.aws.names import TAG, Deployment
 LIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING")
 ENDING = ("TERMINATING",)
 ENDED = ("TERMINATED", "TERMINATED_WITH_ERRORS")
+WITH_MACHINES = ("BOOTSTRAPPING", "RUNNING", "WAITING")
 STEP_ENDED = ("COMPLETED", "CANCELLED", "FAILED", "INTERRUPTED")
 
 
@@ -51,6 +52,7 @@ class Cluster:
     created: datetime
     auto_terminate: bool
     protected: bool = False
+    was_ready: bool = False
 
     @property
     def live(self) -> bool:
@@ -63,6 +65,7 @@ class Step:
     status: Status
     created: datetime
     arguments: tuple[str, ...] = ()
+    was_started: bool = False
 
     @classmethod
     def of(cls, answer: dict[str, Any]) -> Step:
@@ -72,6 +75,7 @@ class Step:
             status=Status.of(status),
             created=status["Timeline"]["CreationDateTime"],
             arguments=tuple(answer.get("Config", {}).get("Args") or ()),
+            was_started="StartDateTime" in status["Timeline"],
         )
 
     @property
@@ -104,6 +108,7 @@ def _describe(aws: Aws, cluster_id: str) -> tuple[dict[str, str], Cluster]:
         created=answer["Status"]["Timeline"]["CreationDateTime"],
         auto_terminate=bool(answer.get("AutoTerminate")),
         protected=bool(answer.get("TerminationProtected")),
+        was_ready="ReadyDateTime" in answer["Status"]["Timeline"],
     )
 
 

@@ -34,6 +34,13 @@ def architecture(aws: Aws, settings: Cluster) -> str:
     return common.pop()
 
 
+def vcpus(aws: Aws, settings: Cluster) -> dict[str, int]:
+    """Of each type of [CLUSTER]."""
+    types = sorted({*settings.primary_types, *settings.worker_types})
+    answer = aws.call("ec2", "describe_instance_types", InstanceTypes=types)["InstanceTypes"]
+    return {each["InstanceType"]: each["VCpuInfo"]["DefaultVCpus"] for each in answer}
+
+
 def network(aws: Aws, settings: Cluster) -> Network:
     """The subnets of [CLUSTER], or those of the default VPC, where all machines can be had."""
     subnets = _given(aws, settings.subnets) if settings.subnets else _default(aws)

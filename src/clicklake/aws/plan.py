@@ -30,6 +30,12 @@ class Change:
     calls: tuple[Call, ...] = ()
     wanted: Resource | None = None  # whose difference from what is there this is
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file that is sent, if one is: it must be there by then."""
+        body = self.calls[0].request.get("Body") if self.calls else None
+        return body.stat().st_size if isinstance(body, Path) else len(body or b"")
+
 
 def compare(own: Deployment, wanted: Resource, seen: Seen | None) -> Change:
     """The difference between what should be and what is; None is: it is not there."""

@@ -38,6 +38,18 @@ class Outcome:
     cluster: Cluster
     step: Step
     seconds: float
+    seen: frozenset[str] = frozenset()  # states of the cluster
+
+    @property
+    def had_machines(self) -> bool:
+        """Whether machines of the cluster have run, so that there may be logs."""
+        return (
+            self.cluster.was_ready
+            or self.step.was_started
+            or self.step.status.state == "FAILED"
+            or self.cluster.status.code == "BOOTSTRAP_FAILURE"
+            or not self.seen.isdisjoint(clusters.WITH_MACHINES)
+        )
 
     @property
     def succeeded(self) -> bool:
@@ -58,7 +70,7 @@ def follow(
 
     Raises StoppedError with exit code 124 at the limit, 130 when interrupted.
     """
-    begun, shown = clock.now(), ""
+    begun, shown, seen = clock.now(), "", set()
     try:
         while True:
             elapsed = clock.now() - begun
@@ -72,8 +84,9 @@ def follow(
                 show = console.live if line == shown else console.say
                 show(f"{duration(elapsed):>8}  {line}")
                 shown = line
+                seen.add(cluster.status.state)
                 if step.ended or cluster.status.state in clusters.ENDED:
-                    return Outcome(cluster, step, elapsed)
+                    return Outcome(cluster, step, elapsed, frozenset(seen))
             if elapsed >= limit:
                 raise StoppedError(_still_running("Timeout", cluster_id, aws.region), 124)
             clock.sleep(min(every, limit))

@@ -14,7 +14,7 @@ from clicklake.aws.client import Aws
 from clicklake.aws.clusters import Cluster
 from clicklake.aws.console import Console
 from clicklake.aws.names import Deployment
-from clicklake.aws.progress import Clock, Outcome
+from clicklake.aws.progress import Clock, Outcome, duration
 from clicklake.errors import AccessError, CapacityError, ConfigError
 
 LOG_POLL_SECONDS = 10
@@ -70,14 +70,16 @@ def failure_log(
 ) -> str:
     """The log that tells why, waited for as EMR copies logs to S3 with a delay; "" if none came."""
     cluster_id, step_id = outcome.cluster.id, outcome.step.id
-    begun = clock.now()
+    begun, told_of = clock.now(), False
     while True:
         text = log(aws, own, cluster_id, step_id, "stderr") or bootstrap_log(aws, own, cluster_id)
         waited = clock.now() - begun
         if text is not None or waited >= wait:
             return text or ""
-        if waited == 0:
+        if not told_of:
             console.say(f"Waiting up to {wait:.0f} s for the log: EMR copies it with a delay.")
+            told_of = True
+        console.live(f"{duration(waited):>8}  no log yet")
         clock.sleep(min(LOG_POLL_SECONDS, wait))
 
 
@@ -91,19 +93,27 @@ def probable_cause(text: str) -> str:
     return named[-1] if named else ""
 
 
-def failure(outcome: Outcome, text: str) -> str:
-    """The whole story for a person: states, reasons, the log's end, the next command."""
+def failure(outcome: Outcome) -> str:
+    """What failed and why, as EMR tells it at once."""
     step, cluster = outcome.step, outcome.cluster
-    lines = [
-        f"The job failed. Step {step.id} {told(step.status)}.",
-        f"Cluster {cluster.id} {told(cluster.status)}.",
-    ]
+    if not outcome.had_machines:
+        return (
+            "The cluster did not start, so the job did not run. "
+            f"Cluster {cluster.id} {told(cluster.status)}."
+        )
+    ran = step.was_started or step.status.state == "FAILED"
+    what = "The job failed" if ran else "The cluster failed before the job began"
+    states = f"Step {step.id} {told(step.status)}.\nCluster {cluster.id} {told(cluster.status)}."
+    return f"{what}. {states}"
+
+
+def from_log(text: str) -> str:
+    """The log's own story: the error in it, its end, the next command."""
+    if not text:
+        return "No log is on S3 yet. In some minutes: deploy.py logs"
+    lines = [f"The last lines of the log:\n{tail(text)}", "The whole log: deploy.py logs"]
     if cause := probable_cause(text):
-        lines.append(f"Probable cause: {cause}")
-    if text:
-        lines += [f"The last lines of the log:\n{tail(text)}", "The whole log: deploy.py logs"]
-    else:
-        lines.append("No log is on S3 yet. In some minutes: deploy.py logs")
+        lines.insert(0, f"Probable cause: {cause}")
     return "\n".join(lines)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from clicklake.aws import progress, report
+from clicklake.aws import progress, quotas, report
 from clicklake.aws.clusters import Cluster
 from clicklake.aws.options import Desk, Result
 from clicklake.aws.progress import Outcome
 from clicklake.aws.words import ended_as
+from clicklake.errors import CapacityError
 
 
 def finish(desk: Desk, cluster_id: str, step_id: str) -> Result:
@@ -23,6 +24,8 @@ def finish(desk: Desk, cluster_id: str, step_id: str) -> Result:
         every=every,
         limit=desk.options.timeout_seconds,
     )
+    if not outcome.succeeded:
+        desk.console.error(report.failure(outcome))
     if outcome.cluster.auto_terminate:
         outcome = replace(outcome, cluster=end(desk, cluster_id, fully=False))
     else:
@@ -46,13 +49,18 @@ def _succeeded(desk: Desk, outcome: Outcome) -> Result:
 
 
 def _failed(desk: Desk, outcome: Outcome) -> Result:
-    wait = desk.settings.log_wait_seconds
-    text = report.failure_log(desk.aws, desk.own, outcome, desk.console, desk.clock, wait=wait)
-    desk.console.error(report.failure(outcome, text))
+    """Its reason was told; what can be done about it, and what the log says where there is one."""
+    code, text = report.exit_code(outcome), ""
+    if code == CapacityError.exit_code:
+        desk.console.error(quotas.advice(desk.aws, desk.settings, desk.options.launch))
+    if outcome.had_machines:
+        wait = desk.settings.log_wait_seconds
+        text = report.failure_log(desk.aws, desk.own, outcome, desk.console, desk.clock, wait=wait)
+        desk.console.error(report.from_log(text))
     return {
         **ended_as(outcome),
         "status": "failed",
         "cause": report.probable_cause(text),
         "log_tail": report.tail(text),
-        "exit_code": report.exit_code(outcome),
+        "exit_code": code,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
+from typing import Any
 
 from clicklake.aws import clusters, glue, inventory
 from clicklake.aws.client import Aws
@@ -47,7 +48,7 @@ def _security_configuration(aws: Aws, name: str) -> None:
 
 
 def _instance_profile(aws: Aws, name: str) -> None:
-    profile = {"InstanceProfileName": name}
+    profile: dict[str, Any] = {"InstanceProfileName": name}
     described = aws.call("iam", "get_instance_profile", **profile)["InstanceProfile"]
     for role in described["Roles"]:
         operation = "remove_role_from_instance_profile"
@@ -56,7 +57,7 @@ def _instance_profile(aws: Aws, name: str) -> None:
 
 
 def _role(aws: Aws, name: str) -> None:
-    role = {"RoleName": name}
+    role: dict[str, Any] = {"RoleName": name}
     for each in aws.items("iam", "list_attached_role_policies", "AttachedPolicies", **role):
         aws.call("iam", "detach_role_policy", **role, PolicyArn=each["PolicyArn"])
     for policy in aws.items("iam", "list_role_policies", "PolicyNames", **role):
