@@ -10,6 +10,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import signal
@@ -26,6 +27,8 @@ from clicklake.streaming import commands
 def main(argv: Sequence[str]) -> int:
     """Run one command; the exit code is 0, or that of the error."""
     arguments = _parser().parse_args(argv)
+    # Messages are many small tuples, in no cycle; by default all of them are looked at for cycles.
+    gc.set_threshold(100_000)
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
 
     def work() -> int:

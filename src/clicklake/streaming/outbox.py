@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice, repeat
+from itertools import accumulate, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clicklake.streaming.messages import digest_of, retracts
 from clicklake.streaming.stream import Outgoing
-
-if TYPE_CHECKING:
-    pass
 
 HEADER = b"clicklake.publication"
 ID = pa.schema([pa.field("id", pa.binary(), nullable=False)])
@@ -43,28 +41,32 @@ class Outbox:
         self.events: int = self._file.metadata.num_rows
         self.after = Published(**json.loads(self._file.metadata.metadata[HEADER]))
         self.first = self.after.sequence - self.events + 1
+        sizes = [
+            self._file.metadata.row_group(n).num_rows for n in range(self._file.num_row_groups)
+        ]
+        self._rows_before = [0, *accumulate(sizes)]
 
     def chunks(self, position: int, size: int) -> Iterator[list[Outgoing]]:
         """The events after sequence number `position`, `size` at a time."""
-        events = self._events(position)
-        while chunk := list(islice(events, size)):
-            yield chunk
+        waiting: list[Outgoing] = []
+        for group in range(self._file.num_row_groups):
+            waiting += self._events(group, position)
+            while len(waiting) >= size:
+                yield waiting[:size]
+                waiting = waiting[size:]
+        if waiting:
+            yield waiting
 
     def event_id(self, sequence: int) -> str:
         """The id of the event with that number, which must be one of these."""
         row = sequence - self.first
-        for group in range(self._file.num_row_groups):
-            rows = self._file.metadata.row_group(group).num_rows
-            if row < rows:
-                found: bytes = self._file.read_row_group(group, columns=["id"])["id"][row].as_py()
-                return found.hex()
-            row -= rows
-        raise ValueError(f"no event {sequence}")
+        group = bisect(self._rows_before, row) - 1
+        ids = self._file.read_row_group(group, columns=["id"])["id"]
+        found: bytes = ids[row - self._rows_before[group]].as_py()
+        return found.hex()
 
     def ids(self) -> Iterator[tuple[str, pa.Table]]:
         """(month, table of ids) for each month."""
-        import pyarrow.compute as pc
-
         table = self._file.read(columns=["month", "id"])
         for month in pc.unique(table["month"]).to_pylist():
             rows = table.filter(pc.equal(table["month"], month))
@@ -73,24 +75,28 @@ class Outbox:
 
     def retracted(self) -> set[str]:
         """The digests of the visitors whose events this publication takes back."""
-        rows = self._file.read(columns=["month", "visitor"]).to_pylist()
-        return {digest_of(row["visitor"]) for row in rows if row["month"] == _NO_MONTH}
+        rows = self._file.read(columns=["month", "visitor"])
+        visitors = rows.filter(pc.equal(rows["month"], _NO_MONTH))["visitor"].to_pylist()
+        return set(map(digest_of, visitors))
 
-    def _events(self, position: int) -> Iterator[Outgoing]:
-        number = self.first
-        for group in range(self._file.num_row_groups):
-            rows = self._file.metadata.row_group(group).num_rows
-            if number + rows - 1 > position:
-                rows_ = self._file.read_row_group(group).to_pydict()
-                # An outbox of an older release has no times.
-                times = rows_.get("event_time") or repeat("", rows)
-                columns = (*(rows_[name] for name in ("visitor", "message", "id", "month")), times)
-                pairs = zip(*columns, strict=True)
-                for n, (visitor, message, id_, month, time) in enumerate(pairs, number):
-                    if n > position:
-                        body = b'{"sequence":%d,%b' % (n, message[1:])
-                        yield Outgoing(n, visitor, body, id_.hex(), time, month == _NO_MONTH)
-            number += rows
+    def _events(self, group: int, position: int) -> Iterator[Outgoing]:
+        """The events of a row group that come after `position`."""
+        first = self.first + self._rows_before[group]
+        last = self.first + self._rows_before[group + 1] - 1
+        if last <= position:
+            return iter(())
+        numbers = range(max(first, position + 1), last + 1)
+        rows = self._file.read_row_group(group).slice(numbers.start - first)
+        pairs = zip(numbers, rows["message"].to_pylist(), strict=True)
+        bodies = [b'{"sequence":%d,%b' % (number, message[1:]) for number, message in pairs]
+        ids = map(bytes.hex, rows["id"].to_pylist())
+        # An outbox of an older release has no times.
+        is_timed = "event_time" in rows.column_names
+        times = rows["event_time"].to_pylist() if is_timed else repeat("", len(rows))
+        retracts = pc.equal(rows["month"], _NO_MONTH).to_pylist()
+        visitors = rows["visitor"].to_pylist()
+        fields = zip(numbers, visitors, bodies, ids, times, retracts, strict=True)
+        return map(Outgoing._make, fields)
 
 
 def retractions(visitors: list[str]) -> pa.Table:

@@ -183,15 +183,18 @@ _MESSAGE = ", ".join(
     f"'{name}': {_TIME if name == CLICKSTREAM.time else chr(34) + name + chr(34)}"
     for name in CLICKSTREAM.columns
 )
+# Messages are made of sorted rows: they are larger than these, and would be sorted as they are.
 _NEW_EVENTS = f"""
-    WITH named AS (SELECT *, {event_id_sql(_TIME)} AS event_id FROM events)
-    SELECT unhex(event_id) AS id,
+    WITH named AS (SELECT *, unhex({event_id_sql(_TIME)}) AS id FROM events),
+    sorted AS (
+        SELECT * FROM named ANTI JOIN published ON named.id = published.id
+        ORDER BY {", ".join(f"{column} NULLS FIRST" for column in _ORDER.split(", "))})
+    SELECT id,
            strftime(make_timestamp(epoch_us(time)), '%Y-%m') AS month,
            anonymous_user_id AS visitor,
            {_TIME} AS event_time,
-           encode(to_json({{'event_id': event_id, {_MESSAGE}}})::VARCHAR) AS message
-    FROM named ANTI JOIN published ON unhex(named.event_id) = published.id
-    ORDER BY {", ".join(f"{column} NULLS FIRST" for column in _ORDER.split(", "))}
+           encode(to_json({{'event_id': lower(hex(id)), {_MESSAGE}}})::VARCHAR) AS message
+    FROM sorted
 """  # noqa: S608 - names from schemas.py only
 
 
