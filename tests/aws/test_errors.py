@@ -283,7 +283,7 @@ def test_no_default_network(laptop):
         ("CLUSTER", "WORKER_TYPES", "m6i.xlarge", ["share one processor", "x86_64"]),
         ("CLUSTER", "SUBNETS", "subnet-0123", ["InvalidSubnetID", "subnet-0123"]),
         ("CLUSTER", "RELEASE", "emr-7.14.0", ["Spark 3.5", "emr-spark-8.1.0"]),
-        ("CLUSTER", "RELEASE", "emr-9.9.9", ["not known here", "emr-spark-8.1.0"]),
+        ("CLUSTER", "RELEASE", "emr-9.9.9", ["not to be had in us-east-1", "emr-spark-8.1.0"]),
         ("CLUSTER", "NAME", "Click Lake", ["[CLUSTER] NAME", "a-z"]),
         ("SOURCES", "CLICKSTREAM", "/var/log/clicks", ["[SOURCES] CLICKSTREAM", "s3a://"]),
         ("DATALAKE", "INPUT_DATA", "/nowhere", ["INPUT_DATA is /nowhere"]),

@@ -56,6 +56,19 @@ def test_the_cluster_that_is_asked_for_by_default(laptop):
     assert tags == {"clicklake": "clicklake", "for-use-with-amazon-emr-managed-policies": "true"}
 
 
+def test_types_are_taken_in_their_order_where_they_are_on_demand(laptop):
+    """EMR takes the priorities of a fleet only with this strategy, and 0 before 1."""
+    request = run_job_flow(laptop)
+    for fleet in request["Instances"]["InstanceFleets"]:
+        priorities = [each.get("Priority") for each in fleet["InstanceTypeConfigs"]]
+        if fleet["InstanceFleetType"] == "TASK":
+            assert priorities == [None, None]
+        else:
+            how = fleet["LaunchSpecifications"]["OnDemandSpecification"]
+            assert how == {"AllocationStrategy": "prioritized"}
+            assert priorities == [0, 1]
+
+
 def test_the_step_is_the_uploaded_code_with_the_uploaded_configuration(laptop):
     request = run_job_flow(laptop)
     (step,) = request["Steps"]

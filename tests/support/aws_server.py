@@ -23,6 +23,13 @@ from dataclasses import dataclass
 
 ACCOUNT = "123456789012"
 
+# As AWS has them; `emr.released` of a test takes their place.
+RELEASED = {
+    "emr-spark-8.1.0": "4.1.1-amzn-0",
+    "emr-spark-8.0.0": "4.0.2-amzn-0",
+    "emr-7.14.0": "3.5.8-amzn-0",
+}
+
 
 @dataclass
 class Server:
@@ -121,6 +128,13 @@ def _lacking(environ, body: bytes) -> dict | None:
     operation = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix("ElasticMapReduce.")
     if operation == "ListSecurityConfigurations":
         return {"SecurityConfigurations": [{"Name": each} for each in emr.security_configurations]}
+    if operation == "DescribeReleaseLabel":
+        release = json.loads(body)["ReleaseLabel"]
+        spark = getattr(emr, "released", RELEASED).get(release)
+        if spark is None:
+            return {"__type": "InvalidRequestException", "message": f"{release} is not valid"}
+        applications = [{"Name": "Hadoop", "Version": "3"}, {"Name": "Spark", "Version": spark}]
+        return {"ReleaseLabel": release, "Applications": applications}
     return None
 
 
@@ -157,7 +171,10 @@ class _Hooks:
             start(f"{fault['status']} Fault", [("Content-Type", fault["type"])])
             return [fault["body"].encode()]
         if answer := _lacking(environ, body):
-            start("200 OK", [("Content-Type", "application/x-amz-json-1.1")])
+            start(
+                "400 Bad" if "__type" in answer else "200 OK",
+                [("Content-Type", "application/x-amz-json-1.1")],
+            )
             return [json.dumps(answer).encode()]
         return self._app(environ, start)
 

@@ -20,10 +20,6 @@ from clicklake.aws.package import DEPLOY, Upload
 from clicklake.config import Cluster
 from clicklake.errors import ConfigError
 
-# The Spark of each release must be the Spark that the job was tested on.
-RELEASES = {"emr-spark-8.1.0": "4.1", "emr-spark-8.0.0": "4.0", "emr-7.14.0": "3.5"}
-
-
 HOME = "/opt/clicklake"  # as in deploy/bootstrap.sh
 
 
@@ -39,18 +35,6 @@ class Launch:
     keep_alive: bool = False
     on_demand: bool = False
     job: tuple[str, ...] = ()
-
-
-def check_release(release: str, pyspark: str) -> None:
-    """Raise ConfigError unless `release` carries the Spark minor of `pyspark` ("4.1.1")."""
-    wanted = ".".join(pyspark.split(".")[:2])
-    fitting = [name for name, spark in RELEASES.items() if spark == wanted]
-    if release not in fitting:
-        has = f"carries Spark {RELEASES[release]}" if release in RELEASES else "is not known here"
-        raise ConfigError(
-            f"EMR release {release} {has}; the job is tested on pyspark {pyspark}. Set RELEASE in "
-            f"[CLUSTER] of dl.cfg, or --release, to one of: {', '.join(fitting) or 'none known'}."
-        )
 
 
 def cluster(
@@ -128,7 +112,8 @@ def _addresses(own: Deployment, files: list[Upload]) -> dict[str, str]:
 
 def fleets(settings: Cluster, launch: Launch) -> list[dict[str, Any]]:
     """Primary and core on demand, as losing one loses the run; task machines on Spot."""
-    on_demand = {"OnDemandSpecification": {"AllocationStrategy": "lowest-price"}}
+    on_demand = {"OnDemandSpecification": {"AllocationStrategy": "prioritized"}}
+    # The other TimeoutAction ends the cluster.
     spot = {
         "SpotSpecification": {
             "AllocationStrategy": "price-capacity-optimized",
@@ -139,11 +124,14 @@ def fleets(settings: Cluster, launch: Launch) -> list[dict[str, Any]]:
 
     def fleet(role: str, market: str, units: int, how: dict[str, Any]) -> dict[str, Any]:
         types = settings.primary_types if role == "MASTER" else settings.worker_types
+        machines = [_machine(name, settings.worker_disk_gb) for name in types]
+        if market == "OnDemand":  # the types are named best first, which is 0
+            machines = [{**each, "Priority": float(at)} for at, each in enumerate(machines)]
         return {
             "Name": {"MASTER": "primary"}.get(role, role.lower()),
             "InstanceFleetType": role,
             f"Target{market}Capacity": units,
-            "InstanceTypeConfigs": [_machine(name, settings.worker_disk_gb) for name in types],
+            "InstanceTypeConfigs": machines,
             "LaunchSpecifications": how,
         }
 
@@ -172,7 +160,10 @@ def uses_spot(settings: Cluster, launch: Launch) -> bool:
 
 
 def scaling(settings: Cluster, launch: Launch) -> dict[str, Any]:
-    """Between the core machines alone and all; what comes and goes are task machines."""
+    """Between the core machines alone and all; what comes and goes are task machines.
+
+    EMR takes machines on demand up to their limit before it takes any on Spot.
+    """
     most = settings.core_nodes + settings.task_nodes
     return {
         "ComputeLimits": {

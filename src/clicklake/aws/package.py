@@ -29,7 +29,7 @@ REQUIREMENTS = DEPLOY / "requirements-emr.txt"
 BOOTSTRAP = DEPLOY / "bootstrap.sh"
 CACHE = ROOT / ".cache" / "wheels"
 
-# Of the releases in RELEASES: Python 3.11 on Amazon Linux 2023, whose glibc is 2.34.
+# Of EMR's releases with Spark 4: Python 3.11 on Amazon Linux 2023, whose glibc is 2.34.
 PYTHON = "3.11"
 GLIBC = range(17, 35)
 MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}

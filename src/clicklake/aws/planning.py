@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from clicklake.aws import clusters, desired, network, package, plan, prices
+from clicklake.aws import clusters, desired, network, package, plan, prices, releases
 from clicklake.aws.clusters import Cluster
 from clicklake.aws.desired import Call
-from clicklake.aws.launch import bootstrap_arguments, check_release, check_same_job, uses_spot
+from clicklake.aws.launch import bootstrap_arguments, check_same_job, uses_spot
 from clicklake.aws.launch import cluster as cluster_of
 from clicklake.aws.launch import step as step_of
 from clicklake.aws.options import DeploymentPlan, Desk
@@ -19,9 +19,10 @@ from clicklake.errors import ConfigError
 def plan_up(desk: Desk, config: Config) -> DeploymentPlan:
     """Look at everything; nothing is changed here."""
     aws, own, launch = desk.aws, desk.own, desk.options.launch
-    check_release(launch.release, pyspark_version())
+    releases.check(aws, launch.release, pyspark_version())
     plan.check_inputs(aws, own)
     architecture = network.architecture(aws, desk.settings)
+    releases.check_machines(aws, launch.release, desk.settings)
     files = package.uploads(config, own, architecture)
     where = network.network(aws, desk.settings)
     spot = uses_spot(desk.settings, launch)

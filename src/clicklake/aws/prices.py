@@ -35,7 +35,7 @@ class Estimate:
         if self.per_hour is None or self.at_most is None or self.per_run is None:
             return f"no price is known for {', '.join(self.unknown)} ({source})"
         return (
-            f"about ${self.per_hour:.2f} per hour (${self.at_most:.2f} with no Spot to be had), "
+            f"about ${self.per_hour:.2f} per hour (at most ${self.at_most:.2f}, all on demand), "
             f"${self.per_run:.2f} for a run of {RUN_HOURS * 60:.0f} minutes; S3 storage not "
             f"included; an estimate by {source}"
         )

@@ -27,7 +27,7 @@ def pyspark_version() -> str:
 
 def machines_of(settings: Settings, launch: Launch) -> str:
     primary, workers = ("|".join(t) for t in (settings.primary_types, settings.worker_types))
-    market = "on demand" if launch.on_demand else "on Spot, or on demand if there is none"
+    market = "on demand" if launch.on_demand else "on Spot, as far as there are any"
     text = f"{launch.release}, 1 primary ({primary}) and {settings.core_nodes} core ({workers})"
     if settings.task_nodes:
         text += f" on demand, {settings.task_nodes} task {market}"
