@@ -320,6 +320,7 @@ def killing(monkeypatch, at):
 
     wrap(batches, "write_durably")
     wrap(Path, "unlink")
+    wrap(SqliteDatabase, "insert")
     wrap(SqliteDatabase, "upsert")
     wrap(SqliteDatabase, "commit")
 

@@ -7,74 +7,20 @@ while it is written, which the live page does. A DuckDB file opens for one proce
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from clicklake.errors import AccessError, ConfigError, InputError, LeaseHeldError
+from clicklake.streaming.tables import ARROW_TYPES, Row, SqlTable
 
-Row = tuple[Any, ...]
-
-_ARROW = {
-    "TEXT": pa.string(),
-    "BIGINT": pa.int64(),
-    "BOOLEAN": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us"),
-}
 _STAGE = "stream_stage"
-
-
-@dataclass(frozen=True)
-class SqlTable:
-    """A table: {column: SQL type}, of which the first `key` are the key; none is ever null."""
-
-    name: str
-    key: int
-    columns: dict[str, str]
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Its columns in Arrow; times are UTC, without a zone."""
-        return pa.schema({name: _ARROW[kind] for name, kind in self.columns.items()})
-
-    def create(self) -> str:
-        columns = ", ".join(f'"{name}" {kind} NOT NULL' for name, kind in self.columns.items())
-        return f"CREATE TABLE IF NOT EXISTS {self.name} ({columns}, PRIMARY KEY ({self._key()}))"
-
-    def of(self, rows: Sequence[Row]) -> pa.Table:
-        """Rows of this table."""
-        columns = zip(*rows, strict=True) if rows else [()] * len(self.columns)
-        pairs = zip(columns, self.schema.types, strict=True)
-        return pa.table([pa.array(column, kind) for column, kind in pairs], schema=self.schema)
-
-    def table(self, *columns: str | np.ndarray | pa.Array) -> pa.Table:
-        """Columns as this table has them; a text stands for a column that has it in each row."""
-        size = max(len(column) for column in columns if not isinstance(column, str))
-        full = [pa.repeat(c, size) if isinstance(c, str) else pa.array(c) for c in columns]
-        return pa.table(full, list(self.columns)).cast(self.schema)
-
-    def upsert(self, source: str, changes: dict[str, str]) -> str:
-        """SQL that inserts the rows of `source`; for a row that is there, it sets `changes`."""
-        columns = ", ".join(f'"{name}"' for name in self.columns)
-        sets = ", ".join(f'"{name}" = {value}' for name, value in changes.items())
-        return (
-            f"INSERT INTO {self.name} ({columns}) {source} "
-            f"ON CONFLICT ({self._key()}) DO UPDATE SET {sets}"
-        )
-
-    def replacing(self) -> dict[str, str]:
-        """The changes that make a row what was given."""
-        return {name: f'excluded."{name}"' for name in list(self.columns)[self.key :]}
-
-    def _key(self) -> str:
-        return ", ".join(f'"{name}"' for name in list(self.columns)[: self.key])
+_FROM_STAGE = f"SELECT * FROM {_STAGE} WHERE true"  # noqa: S608 - names of our own tables
 
 
 class Database(Protocol):
@@ -89,6 +35,10 @@ class Database(Protocol):
     def execute(self, sql: str) -> None: ...
 
     def fetch(self, sql: str) -> list[Row]: ...
+
+    def insert(self, table: SqlTable, rows: pa.Table) -> None:
+        """Insert rows none of whose keys is there."""
+        ...
 
     def upsert(
         self, table: SqlTable, rows: pa.Table, changes: dict[str, str] | None = None
@@ -146,11 +96,14 @@ class SqliteDatabase:
         with self._failing():
             return self._connection.execute(sql).fetchall()
 
+    def insert(self, table: SqlTable, rows: pa.Table) -> None:
+        with self._failing():
+            self._connection.executemany(table.insert(_sqlite_values(table)), _sqlite_rows(rows))
+
     def upsert(
         self, table: SqlTable, rows: pa.Table, changes: dict[str, str] | None = None
     ) -> None:
-        values = f"VALUES ({', '.join('?' for _ in table.columns)})"
-        sql = table.upsert(values, changes or table.replacing())
+        sql = table.upsert(_sqlite_values(table), changes or table.replacing())
         with self._failing():
             self._connection.executemany(sql, _sqlite_rows(rows))
 
@@ -187,15 +140,20 @@ class DuckDatabase:
         with self._failing():
             return self._connection.execute(sql).fetchall()
 
+    def insert(self, table: SqlTable, rows: pa.Table) -> None:
+        self._execute_from(rows, table.insert(_FROM_STAGE))
+
     def upsert(
         self, table: SqlTable, rows: pa.Table, changes: dict[str, str] | None = None
     ) -> None:
+        self._execute_from(rows, table.upsert(_FROM_STAGE, changes or table.replacing()))
+
+    def _execute_from(self, rows: pa.Table, sql: str) -> None:
         if not len(rows):
             return
         with self._failing():
             self._connection.register(_STAGE, _without_nul(rows))
-            source = f"SELECT * FROM {_STAGE}"  # noqa: S608 - names of our own tables
-            self._connection.execute(table.upsert(source, changes or table.replacing()))
+            self._connection.execute(sql)
             self._connection.unregister(_STAGE)
 
     def commit(self) -> None:
@@ -231,6 +189,12 @@ class PostgresDatabase:
             cursor.execute(sql)
             return cursor.fetchall()
 
+    def insert(self, table: SqlTable, rows: pa.Table) -> None:
+        if not len(rows):
+            return
+        with self._failing(), self._connection.cursor() as cursor:
+            cursor.adbc_ingest(table.name, _without_nul(rows), mode="append")
+
     def upsert(
         self, table: SqlTable, rows: pa.Table, changes: dict[str, str] | None = None
     ) -> None:
@@ -238,8 +202,7 @@ class PostgresDatabase:
             return
         with self._failing(), self._connection.cursor() as cursor:
             cursor.adbc_ingest(_STAGE, _without_nul(rows), mode="replace", temporary=True)
-            source = f"SELECT * FROM pg_temp.{_STAGE} WHERE true"  # noqa: S608 - names of our own tables
-            cursor.execute(table.upsert(source, changes or table.replacing()))
+            cursor.execute(table.upsert(_FROM_STAGE, changes or table.replacing()))
 
     def commit(self) -> None:
         with self._failing():
@@ -268,11 +231,15 @@ def _information_schema(database: Database) -> set[str]:
     return {name for (name,) in database.fetch(names)}
 
 
+def _sqlite_values(table: SqlTable) -> str:
+    return f"VALUES ({', '.join('?' for _ in table.columns)})"
+
+
 def _sqlite_rows(rows: pa.Table) -> Iterable[Row]:
     """SQLite has no type for a time: text that sorts as time does."""
     columns = [
         column.cast(pa.timestamp("s")).cast(pa.string())
-        if column.type == _ARROW["TIMESTAMP"]
+        if column.type == ARROW_TYPES["TIMESTAMP"]
         else column
         for column in rows.columns
     ]

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     KafkaError,
     KafkaException,
+    Message,
     Producer,
     TopicPartition,
 )
@@ -162,20 +164,31 @@ class KafkaSource:
             messages = self._consumer.consume(_POLL_MESSAGES, POLL_SECONDS)
         except KafkaException as error:
             raise unreachable(error.args[0].str()) from None
-        incoming = []
-        for message in messages:
-            partition, failure = message.partition() or 0, message.error()
-            if failure is None:
-                self._behind.add(partition)
-                offset = str(message.offset())
-                mark = of_headers(message.headers())
-                incoming.append(Incoming(str(partition), offset, body_of(message), mark))
-            elif failure.code() == KafkaError._PARTITION_EOF:
-                self._behind.discard(partition)
-            elif not failure.retriable():
-                raise unreachable(failure.str())
+        incoming: list[Incoming] = []
+        for is_sound, run in groupby(messages, lambda message: message.error() is None):
+            if is_sound:
+                incoming += self._read(list(run))
+            else:
+                for message in run:
+                    self._note_failed(message)
         self._refuse_silence(bool(messages))
         return incoming
+
+    def _read(self, messages: list[Message]) -> list[Incoming]:
+        partitions = [message.partition() or 0 for message in messages]
+        self._behind.update(partitions)
+        offsets = map(str, map(Message.offset, messages))
+        headers = map(of_headers, map(Message.headers, messages))
+        fields = zip(map(str, partitions), offsets, map(body_of, messages), headers, strict=True)
+        return list(map(Incoming._make, fields))
+
+    def _note_failed(self, message: Message) -> None:
+        failure = message.error()
+        assert failure is not None
+        if failure.code() == KafkaError._PARTITION_EOF:
+            self._behind.discard(message.partition() or 0)
+        elif not failure.retriable():
+            raise unreachable(failure.str())
 
     def behind(self) -> Collection[str]:
         return [str(partition) for partition in self._behind]

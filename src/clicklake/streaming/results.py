@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
+from json.encoder import encode_basestring
 
 import numpy as np
 import pyarrow as pa
 
 from clicklake.streaming.counting import TOP_KINDS, Pairs
-from clicklake.streaming.database import Row, SqlTable
-from clicklake.streaming.windows import Passed, Window, Windows
+from clicklake.streaming.tables import Row, SqlTable
+from clicklake.streaming.windows import Passed, Visit, Window, Windows
 
 TOP = 10  # how many paths and sources a window keeps
 
@@ -64,17 +64,21 @@ VISIT = "visit"  # a kind of row of open windows; those of an older release have
 TABLES = (WINDOWS, TOPS, QUARANTINE, STATE, POSITIONS, OPEN)
 
 
-def window_rows(windows: Windows) -> pa.Table:
-    """What `stream_windows` is told of windows that have changed."""
-    changed = WINDOWS.of([_window_row(window) for window in windows.changed()])
-    return pa.concat_tables([changed, *map(_passed_windows, windows.passed)])
+def window_rows(windows: Iterable[Window]) -> pa.Table:
+    return WINDOWS.of([_window_row(window) for window in windows])
 
 
-def top_rows(windows: Windows) -> pa.Table:
-    """What `stream_tops` is told of windows that have changed."""
-    changed = TOPS.of([row for window in windows.changed() for row in _tops(window)])
-    passed = [_passed_tops(part, kind) for part in windows.passed for kind in TOP_KINDS]
-    return pa.concat_tables([changed, *passed])
+def top_rows(windows: Iterable[Window]) -> pa.Table:
+    return TOPS.of([row for window in windows for row in _tops(window)])
+
+
+def passed_windows(passed: Iterable[Passed]) -> pa.Table:
+    return pa.concat_tables([WINDOWS.of([]), *map(_passed_windows, passed)])
+
+
+def passed_tops(passed: Iterable[Passed]) -> pa.Table:
+    tops = (_passed_tops(part, kind) for part in passed for kind in TOP_KINDS)
+    return pa.concat_tables([TOPS.of([]), *tops])
 
 
 def late_rows(windows: Windows) -> pa.Table:
@@ -83,7 +87,8 @@ def late_rows(windows: Windows) -> pa.Table:
 
 def open_rows(windows: Iterable[Window]) -> pa.Table:
     """What a restart needs of the windows that are still open."""
-    return OPEN.of([row for window in windows if not window.closed for row in _held(window)])
+    held = (_held(window) for window in windows if not window.closed)
+    return pa.concat_tables([OPEN.of([]), *held])
 
 
 def _window_row(window: Window) -> Row:
@@ -98,15 +103,23 @@ def _tops(window: Window) -> Iterator[Row]:
             yield (*window.key, kind, rank, name, events)
 
 
-def _held(window: Window) -> Iterator[Row]:
-    for visit in window.unstored:
-        yield (*window.key, VISIT, _json(visit), window.visits[visit])
+def _held(window: Window) -> pa.Table:
+    visits = list(map(_visit_text, window.unstored))
+    events = [window.visits[visit] for visit in window.unstored]
+    kinds, names = [VISIT] * len(visits), visits
     if window.is_redacted:
-        for (kind, name), events in window.older.items():
-            yield (*window.key, kind, name, events)
+        for (kind, name), count in window.older.items():
+            kinds.append(kind)
+            names.append(name)
+            events.append(count)
+    starts = [window.start] * len(names)
+    return OPEN.table(window.period, starts, kinds, names, events)
 
 
-_json = json.JSONEncoder(ensure_ascii=False).encode
+def _visit_text(visit: Visit) -> str:
+    """A visit as JSON."""
+    *names, is_bot = visit
+    return f"[{', '.join(map(encode_basestring, names))}, {'true' if is_bot else 'false'}]"
 
 
 def _passed_windows(passed: Passed) -> pa.Table:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from clicklake.config import Config
-from clicklake.streaming.database import Database, SqlTable
+from clicklake.streaming.database import Database
 from clicklake.streaming.marks import Mark
 from clicklake.streaming.messages import digest_of, microseconds, names
 from clicklake.streaming.results import (
@@ -26,9 +26,12 @@ from clicklake.streaming.results import (
     WINDOWS,
     late_rows,
     open_rows,
+    passed_tops,
+    passed_windows,
     top_rows,
     window_rows,
 )
+from clicklake.streaming.tables import SqlTable
 from clicklake.streaming.windows import PERIODS, Window, Windows
 
 
@@ -151,9 +154,11 @@ class Statistics:
         redacted = [window for window in changed if window.is_redacted]
         self._delete(TOPS, redacted)
         self._delete(OPEN, redacted)
-        upsert(WINDOWS, window_rows(windows))
+        upsert(WINDOWS, window_rows(changed))
+        upsert(TOPS, top_rows(changed))
+        self._database.insert(WINDOWS, passed_windows(windows.passed))
+        self._database.insert(TOPS, passed_tops(windows.passed))
         upsert(WINDOWS, late_rows(windows), _ADD_LATE)
-        upsert(TOPS, top_rows(windows))
         upsert(OPEN, open_rows(changed))
         self._delete(OPEN, [window for window in changed if window.closed and window.is_stored])
         upsert(POSITIONS, POSITIONS.of(list(positions.items())))
