@@ -24,6 +24,7 @@ import pyspark
 import pytest
 
 import aws_server
+from aws_machine import AWS_S3_CP
 from aws_policies import allowing, needs
 from clicklake.aws import policies
 from clicklake.aws.names import deployment
@@ -44,14 +45,6 @@ JARS += [
 ]
 JAR_CACHE = ROOT / ".cache" / "java"
 THE_CLUSTERS_KEY = "AKIACLUSTERCLUSTERCL"
-
-# The AWS command line is on EMR's machines; here, where there is none, this does its one task.
-AWS_S3_CP = """#!{python}
-import sys, boto3
-source, target = [word for word in sys.argv[3:] if not word.startswith("--")]
-bucket, _, key = source.removeprefix("s3://").partition("/")
-boto3.client("s3").download_file(bucket, key, target)
-"""
 
 
 @dataclass

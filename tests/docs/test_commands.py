@@ -29,7 +29,8 @@ ELSEWHERE = {
     "python scripts/generate.py": "tests/samples/test_samples.py::test_the_script_writes_once",
     "python scripts/deploy.py\n": "tests/aws/test_lifecycle.py::test_up_makes_everything_and",
     "python scripts/deploy.py plan": "tests/aws/test_plan.py::test_a_plan_changes_nothing",
-    "python scripts/deploy.py plan --json": "tests/aws/test_docs.py::test_the_request_of_the_plan",
+    "python scripts/deploy.py schedule": "tests/aws/test_nightly.py::test_from_an_empty_account",
+    "python scripts/deploy.py unschedule": "tests/aws/test_nightly.py::test_from_an_empty_account",
     "python scripts/deploy.py down": "tests/aws/test_lifecycle.py::test_down_leaves_the_account",
     "python scripts/deploy.py down --delete-data": (
         "tests/aws/test_lifecycle.py::test_data_is_deleted_only_by_its_name"

@@ -13,6 +13,9 @@ ROLES = ["clicklake-instance-us-east-1", "clicklake-service-us-east-1"]
 def in_the_account(laptop) -> dict[str, list[str]]:
     """All that moto knows of, apart from what every account has."""
     iam, s3, emr, glue = (laptop.client(name) for name in ("iam", "s3", "emr", "glue"))
+    scheduler, events, sns = (laptop.client(name) for name in ("scheduler", "events", "sns"))
+    alarms = laptop.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    budgets = laptop.client("budgets").describe_budgets(AccountId=ACCOUNT)["Budgets"]
     return {
         "buckets": [each["Name"] for each in s3.list_buckets()["Buckets"]],
         "roles": sorted(
@@ -26,6 +29,16 @@ def in_the_account(laptop) -> dict[str, list[str]]:
         "policies": [each["PolicyName"] for each in iam.list_policies(Scope="Local")["Policies"]],
         "security configurations": laptop.server.run("result = list(emr.security_configurations)"),
         "databases": [each["Name"] for each in glue.get_databases()["DatabaseList"]],
+        "schedules": [each["Name"] for each in scheduler.list_schedules()["Schedules"]],
+        "schedule groups": [
+            each["Name"]
+            for each in scheduler.list_schedule_groups()["ScheduleGroups"]
+            if each["Name"] != "default"
+        ],
+        "rules": [each["Name"] for each in events.list_rules()["Rules"]],
+        "topics": [each["TopicArn"] for each in sns.list_topics()["Topics"]],
+        "alarms": [each["AlarmName"] for each in alarms],
+        "budgets": [each["BudgetName"] for each in budgets],
         "live clusters": [
             each["Id"]
             for each in emr.list_clusters()["Clusters"]

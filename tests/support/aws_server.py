@@ -226,11 +226,18 @@ class _Hooks:
 
     def hook_reset(self) -> None:
         """Forget all that a deployment makes. EC2 and AWS's own policies stay: they load slowly."""
+        from moto.budgets.models import budgets_backends
+        from moto.cloudwatch.models import cloudwatch_backends
         from moto.emr.models import emr_backends
+        from moto.events.models import events_backends
         from moto.glue.models import glue_backends
         from moto.iam.models import iam_backends
         from moto.s3.models import s3_backends
+        from moto.scheduler.models import scheduler_backends
+        from moto.sns.models import sns_backends
 
+        others = [emr_backends, glue_backends, scheduler_backends, events_backends, sns_backends]
+        others += [cloudwatch_backends, budgets_backends]
         for backend in _made(s3_backends):
             backend.reset()
         for backend in _made(iam_backends):
@@ -238,7 +245,7 @@ class _Hooks:
             backend.instance_profiles.clear()
             backend.users.clear()
             backend.access_keys.clear()
-        for backend in [*_made(emr_backends), *_made(glue_backends)]:
+        for backend in [each for backends in others for each in _made(backends)]:
             backend.reset()
         s3_backends.bucket_accounts.clear()
         self._recorded.clear()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from clicklake.aws import clusters, launching, package, plan, planning
 from clicklake.aws.client import UnreachableError
-from clicklake.aws.options import DeploymentPlan, Desk, Result
+from clicklake.aws.options import DeploymentPlan, Desk, Groundwork, Result
 from clicklake.aws.plan import Change
 from clicklake.errors import AccessError, ClicklakeError, ConflictError
 
@@ -20,7 +20,7 @@ NO_SPOT = (
 )
 
 
-def have_wheels(desk: Desk, made: DeploymentPlan) -> None:
+def have_wheels(desk: Desk, made: Groundwork) -> None:
     """Have the wheels at hand before anything is made: a package may not be to be had."""
     if any(change.kind == "wheels" and change.calls for change in made.changes):
         desk.console.say("Downloading the Python packages for the cluster, once: some 200 MB.")

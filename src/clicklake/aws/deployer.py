@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from itertools import islice
 
-from clicklake.aws import building, clusters, glue, inventory, planning, report, runs, teardown
+from clicklake.aws import (
+    building,
+    clusters,
+    glue,
+    inventory,
+    nights,
+    planning,
+    report,
+    runs,
+    teardown,
+)
 from clicklake.aws.client import Aws
 from clicklake.aws.console import Console
 from clicklake.aws.inventory import Found
@@ -72,6 +82,7 @@ class Deployer:
         tables = glue.shown(self._aws, self.own, self._console)
         there = inventory.shown(self._aws, self.own, self._console)
         facts = {"clusters": shown, "last_run": run, "catalog": tables, "resources": there}
+        facts["schedule"] = nights.shown(self._aws, self.own, self._console)
         return {**where_it_is(self.own), **facts, "exit_code": 0}
 
     def logs(self) -> Result:
@@ -102,6 +113,30 @@ class Deployer:
             "exit_code": 0,
         }
 
+    def schedule(self) -> Result:
+        """Have the cluster started without a laptop, and its failures told."""
+        made = planning.groundwork(self._desk, self._config, self._options.schedule)
+        planning.show(self._desk, made)
+        self._confirm("Nothing was changed.")
+        building.have_wheels(self._desk, made)
+        building.apply(self._desk, made.changes)
+        there = nights.shown(self._aws, self.own, self._console)
+        if self.own.local_input:
+            self._console.say(
+                f"INPUT_DATA is a folder of this machine: a night reads {self.own.input_data}, "
+                "which only `up` and `schedule` make equal to it."
+            )
+        return {**where_it_is(self.own), "schedule": there, "exit_code": 0}
+
+    def unschedule(self) -> Result:
+        found = [each for each in inventory.found(self._aws, self.own) if each.is_nightly]
+        names = [f"{each.kind} {each.name}" for each in found]
+        self._console.say("\n  ".join(["To be removed:", *names] if names else ["No schedule."]))
+        if names:
+            self._confirm("Nothing was removed.")
+        self._remove(found)
+        return {**where_it_is(self.own), "removed": names, "exit_code": 0}
+
     def down(self) -> Result:
         running = teardown.live_clusters(self._aws, self.own)
         found = inventory.found(self._aws, self.own)
@@ -114,14 +149,18 @@ class Deployer:
             self._confirm("Nothing was removed.")
         else:
             self._console.say("There is nothing to remove.")
+        self._remove([each for each in going if each.is_nightly])  # so that no cluster comes
         for cluster in running:
             runs.end(self._desk, cluster.id, fully=True)
-        for each in going:
-            teardown.remove(self._aws, self.own, each)
-            self._console.say(f"  removed {each.kind} {each.name}")
+        self._remove([each for each in going if not each.is_nightly])
         self._console.say(kept_data(self.own, [each for each in found if each not in going]))
         deleted = {"removed": names, "data_deleted": bool(data)}
         return {**where_it_is(self.own), **deleted, "exit_code": 0}
+
+    def _remove(self, found: list[Found]) -> None:
+        for each in found:
+            teardown.remove(self._aws, self.own, each)
+            self._console.say(f"  removed {each.kind} {each.name}")
 
     def _confirm(self, otherwise: str) -> None:
         """Ask on a terminal; where nobody can be asked, the command itself is the answer."""

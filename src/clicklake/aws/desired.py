@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clicklake.aws import policies
-from clicklake.aws.names import Deployment, Place
+from clicklake.aws.names import Deployment, Place, tag_pairs
 from clicklake.aws.package import Upload
 
 ABANDONED_UPLOAD_DAYS = 7
@@ -174,21 +174,22 @@ def service_role(own: Deployment, network: Network) -> Resource:
         [arn],
         Call("iam", "attach_role_policy", {"RoleName": name, "PolicyArn": arn}),
     )
-    return _role(own, name, policies.service_trust(own), statements, (managed,))
+    return role(own, name, policies.service_trust(own), statements, (managed,))
 
 
 def instance_role(own: Deployment) -> Resource:
     statements = policies.instance_statements(own)
-    return _role(own, own.instance_role, policies.instance_trust(), statements)
+    return role(own, own.instance_role, policies.instance_trust(), statements)
 
 
-def _role(
+def role(
     own: Deployment,
     name: str,
     trust: policies.Document,
     statements: list[policies.Statement],
     more: tuple[Setting, ...] = (),
 ) -> Resource:
+    """A role with its trust and one policy of its own."""
     policy, allowed = "clicklake", policies.document(statements)
     create = {"RoleName": name, "AssumeRolePolicyDocument": json.dumps(trust)}
     change = {"RoleName": name, "PolicyDocument": json.dumps(trust)}
@@ -288,7 +289,3 @@ def render(template: Any, values: Mapping[str, Any]) -> Any:
     if whole := re.fullmatch(r"\$\{(\w+)\}", template):
         return values[whole[1]]
     return re.sub(r"\$\{(\w+)\}", lambda found: str(values[found[1]]), template)
-
-
-def tag_pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]

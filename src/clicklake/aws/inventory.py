@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from clicklake.aws import desired, glue
+from clicklake.aws import desired, glue, nights
 from clicklake.aws.client import Aws
 from clicklake.aws.console import Console
-from clicklake.aws.names import TAG, Deployment
-from clicklake.aws.observed import tags_of
-from clicklake.aws.package import LOCK, UPLOADS, is_upload
+from clicklake.aws.names import TAG, Deployment, tags_of
+from clicklake.aws.package import LOCK, POINTER, UPLOADS, is_upload
 
 _ABSENT = ("NoSuchEntity", "NoSuchBucket", "NoSuchTagSet", "404", "InvalidRequestException")
 
@@ -29,6 +28,7 @@ class Found:
     name: str
     configured: bool = True
     data: str = ""
+    is_nightly: bool = False  # of the schedule alone
 
     def __str__(self) -> str:
         other = "" if self.configured else " (today's dl.cfg has another)"
@@ -38,11 +38,16 @@ class Found:
 def found(aws: Aws, own: Deployment) -> list[Found]:
     """All of ours but clusters, in the order in which it can go: data last, shown before held."""
     tagged = _tagged(aws, own)
+    # Its role before the group: by that the rest is found.
+    nightly = [Found(*each, is_nightly=True) for each in nights.found(aws, own)]
+    roles = _roles(aws, own, own.schedule_role)
+    nightly[-1:-1] = [replace(each, is_nightly=True) for each in roles]
     buckets = list(_buckets(aws, own, tagged))
     return [
+        *nightly,
         *_security_configurations(aws, own),
         *_instance_profile(aws, own),
-        *_roles(aws, own),
+        *_roles(aws, own, own.instance_role, own.service_role),
         *(each for each in buckets if not each.data),
         *_databases(aws, own, tagged),
         *(each for each in buckets if each.data),
@@ -83,8 +88,8 @@ def _instance_profile(aws: Aws, own: Deployment) -> Iterator[Found]:
         yield Found("instance profile", name)
 
 
-def _roles(aws: Aws, own: Deployment) -> Iterator[Found]:
-    for name in (own.instance_role, own.service_role):
+def _roles(aws: Aws, own: Deployment, *names: str) -> Iterator[Found]:
+    for name in names:
         answer = aws.find("iam", "get_role", _ABSENT, RoleName=name)
         if answer and _has_tag(own, answer["Role"]):
             yield Found("role", name)
@@ -125,7 +130,7 @@ def _holds_more(aws: Aws, own: Deployment, bucket: str) -> bool:
 
 def uploads(aws: Aws, own: Deployment, bucket: str) -> Iterator[tuple[str, str]]:
     """Key and version of what `up` has put into a bucket for the cluster."""
-    for prefix in (*UPLOADS, LOCK):
+    for prefix in (*UPLOADS, LOCK, POINTER):
         for key, version in versions(aws, bucket, own.code.key(prefix)):
             if is_upload(own, key):
                 yield key, version

@@ -13,10 +13,9 @@ from clicklake.aws.desired import (
     Resource,
     render,
     security_configuration,
-    tag_pairs,
 )
-from clicklake.aws.names import EMR_TAG, Deployment
-from clicklake.aws.package import DEPLOY, Upload
+from clicklake.aws.names import EMR_TAG, Deployment, tag_pairs
+from clicklake.aws.package import DEPLOY, POINTER, Upload
 from clicklake.config import Cluster
 from clicklake.errors import ConfigError
 
@@ -38,9 +37,18 @@ class Launch:
 
 
 def cluster(
-    own: Deployment, settings: Cluster, launch: Launch, network: Network, files: list[Upload]
+    own: Deployment,
+    settings: Cluster,
+    launch: Launch,
+    network: Network,
+    files: list[Upload],
+    *,
+    newest: bool = False,
 ) -> Resource:
-    """The cluster with the job as its step, from deploy/cluster.json."""
+    """The cluster with the job as its step, from deploy/cluster.json.
+
+    `newest`: it runs what the pointer names by then, not these files.
+    """
     template = json.loads((DEPLOY / "cluster.json").read_text())
     tags = cluster_tags(own)
     request: dict[str, Any] = render(
@@ -57,7 +65,10 @@ def cluster(
             "fleets": fleets(settings, launch),
             "subnets": list(network.subnets),
             "keep_alive": launch.keep_alive,
-            "steps": [step(own, files, launch.job, keep_alive=launch.keep_alive)],
+            "bootstrap_arguments": (
+                [own.code.uri(POINTER)] if newest else bootstrap_arguments(own, files)
+            ),
+            "steps": [step(own, [] if newest else files, launch.job, keep_alive=launch.keep_alive)],
             "tags": tag_pairs(tags),
             **_addresses(own, files),
         },
@@ -84,8 +95,12 @@ def bootstrap_arguments(own: Deployment, files: list[Upload]) -> list[str]:
 def step(
     own: Deployment, files: list[Upload], job: tuple[str, ...] = (), *, keep_alive: bool
 ) -> dict[str, Any]:
-    """The job as a step. In client mode its log is the step's own stderr."""
-    at = _addresses(own, files)
+    """The job as a step. In client mode its log is the step's own stderr.
+
+    Without `files` it is what the bootstrap script has put onto the machines.
+    """
+    there = {"code": f"{HOME}/clicklake.zip", "entry_script": f"{HOME}/etl.py"}
+    at = _addresses(own, files) or there
     arguments = ["spark-submit", "--deploy-mode", "client", "--py-files", at["code"]]
     arguments += [at["entry_script"], *job, *_CONFIGURATION]
     return {

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clicklake.config import Catalog, Config
 from clicklake.errors import ConfigError
@@ -73,6 +74,33 @@ class Deployment:
     def instance_role(self) -> str:
         """The name of the role of the cluster's machines, and of its instance profile."""
         return f"{self.name}-instance-{self.region}"
+
+    @property
+    def schedule_role(self) -> str:
+        return f"{self.name}-schedule-{self.region}"
+
+    @property
+    def notices(self) -> str:
+        """The topic of notices about runs that fail or do not happen."""
+        return f"{self.name}-notices"
+
+    @property
+    def failures(self) -> str:
+        """The rule that sees runs that fail."""
+        return f"{self.name}-failures"
+
+    @property
+    def not_started(self) -> str:
+        """The alarm about nights that do not happen."""
+        return f"{self.name}-not-started-{self.region}"
+
+    @property
+    def budget(self) -> str:
+        return f"{self.name}-{self.region}"
+
+    @property
+    def topic_arn(self) -> str:
+        return self.arn("sns", self.notices, region=self.region, account=self.account)
 
     def arn(self, service: str, resource: str, *, region: str = "", account: str = "") -> str:
         return f"arn:{self.partition}:{service}:{region}:{account}:{resource}"
@@ -212,3 +240,12 @@ def _inputs(config: Config, input_data: str) -> tuple[Place, ...]:
     own = [folder for folder in _sources(config).values() if _on_s3(folder)]
     shared = [input_data] if len(own) < len(_sources(config)) else []
     return tuple(Place.of(address) for address in dict.fromkeys(shared + own))
+
+
+def tag_pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def tags_of(answer: dict[str, Any] | None, key: str) -> dict[str, str]:
+    """The tags in an answer, under `key`."""
+    return {tag["Key"]: tag["Value"] for tag in (answer or {}).get(key) or ()}

@@ -7,21 +7,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from clicklake.aws import glue
+from clicklake.aws import glue, nights
 from clicklake.aws.client import Aws
 from clicklake.aws.desired import Resource, Seen
-from clicklake.aws.names import Deployment
+from clicklake.aws.names import Deployment, tags_of
 from clicklake.errors import AccessError
 
 
 def observe(aws: Aws, own: Deployment, wanted: Resource) -> Seen | None:
     """The resource as AWS shows it; None if there is none of that name."""
     return _READERS.get(wanted.kind, _object)(aws, own, wanted)
-
-
-def tags_of(answer: dict[str, Any] | None, key: str) -> dict[str, str]:
-    """The tags in an answer, under `key`."""
-    return {tag["Key"]: tag["Value"] for tag in (answer or {}).get(key) or ()}
 
 
 def _bucket(aws: Aws, own: Deployment, wanted: Resource) -> Seen | None:
@@ -136,6 +131,13 @@ def _object(aws: Aws, own: Deployment, wanted: Resource) -> Seen | None:
     return Seen() if answer else None
 
 
+def _pointer(aws: Aws, own: Deployment, wanted: Resource) -> Seen | None:
+    request = {key: wanted.create.request[key] for key in ("Bucket", "Key", "ExpectedBucketOwner")}
+    absent = ("404", "NoSuchKey", "NoSuchBucket")
+    found = aws.find("s3", "head_object", absent, **request)
+    return Seen(settings=found.get("Metadata") or {}) if found else None
+
+
 _READERS: dict[str, Callable[[Aws, Deployment, Resource], Seen | None]] = {
     "bucket": _bucket,
     "role": _role,
@@ -143,4 +145,6 @@ _READERS: dict[str, Callable[[Aws, Deployment, Resource], Seen | None]] = {
     "instance profile": _instance_profile,
     "security configuration": _security_configuration,
     "database": glue.seen,
+    "pointer": _pointer,
+    **nights.READERS,
 }

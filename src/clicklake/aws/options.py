@@ -9,7 +9,7 @@ from clicklake.aws import prices
 from clicklake.aws.client import Aws
 from clicklake.aws.clusters import Cluster
 from clicklake.aws.console import Console
-from clicklake.aws.desired import Resource
+from clicklake.aws.desired import Network, Resource
 from clicklake.aws.launch import Launch
 from clicklake.aws.names import Deployment
 from clicklake.aws.package import Upload
@@ -28,20 +28,28 @@ class Options:
     yes: bool = False
     delete_data: bool = False
     typed_name: str = ""
+    schedule: str = ""  # when the job is to run, in EventBridge's words
 
 
 @dataclass(frozen=True)
-class DeploymentPlan:
-    """Everything that `up` would do, and the live cluster that it would go on with."""
+class Groundwork:
+    """All that a cluster stands on: what is there of it, what is missing, and what it costs."""
 
     changes: list[Change]
+    architecture: str
+    estimate: prices.Estimate
+    files: list[Upload]
+    network: Network
+
+
+@dataclass(frozen=True)
+class DeploymentPlan(Groundwork):
+    """Everything that `up` would do, and the live cluster that it would go on with."""
+
     cluster: Change
     live: Cluster | None
     step_id: str | None
-    architecture: str
-    estimate: prices.Estimate
     wanted: Resource
-    files: list[Upload]
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,13 @@ PYTHON = "3.11"
 GLIBC = range(17, 35)
 MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 
-_NOT_FOR_THE_CLUSTER = {"AWS", "S3", "CLUSTER", "STREAM"}
+_NOT_FOR_THE_CLUSTER = {"AWS", "S3", "CLUSTER", "SCHEDULE", "STREAM"}
 
 
 # Folders of the deployment's prefix; in each, the uploads lie under their hash.
 UPLOADS = ("code/", "bootstrap/", "config/", "wheels/")
 LOCK = "launch.lock"
+POINTER = "newest"  # names the uploads that a nightly cluster takes
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def is_upload(own: Deployment, key: str) -> bool:
     """Whether an object of this key, in any bucket of the deployment, was put there by `up`."""
     name, _, below = key.partition("/")
     hashed = rf"({'|'.join(UPLOADS)})[0-9a-f]{{16}}/[^/]+"
-    return name == own.name and (below == LOCK or bool(re.fullmatch(hashed, below)))
+    return name == own.name and (below in (LOCK, POINTER) or bool(re.fullmatch(hashed, below)))
 
 
 def code_zip() -> bytes:

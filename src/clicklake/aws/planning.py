@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from clicklake.aws import clusters, desired, network, package, plan, prices, releases
+from clicklake.aws import (
+    clusters,
+    desired,
+    network,
+    nightly,
+    nights,
+    package,
+    plan,
+    prices,
+    releases,
+)
 from clicklake.aws.clusters import Cluster
-from clicklake.aws.desired import Call
-from clicklake.aws.launch import bootstrap_arguments, check_same_job, uses_spot
+from clicklake.aws.desired import Call, Network, Resource
+from clicklake.aws.launch import Launch, bootstrap_arguments, check_same_job, uses_spot
 from clicklake.aws.launch import cluster as cluster_of
 from clicklake.aws.launch import step as step_of
-from clicklake.aws.options import DeploymentPlan, Desk
+from clicklake.aws.nightly import Nightly
+from clicklake.aws.options import DeploymentPlan, Desk, Groundwork
 from clicklake.aws.package import Upload
 from clicklake.aws.plan import Change
 from clicklake.aws.words import machines_of, pyspark_version, without_many_files
@@ -18,6 +29,17 @@ from clicklake.errors import ConfigError
 
 def plan_up(desk: Desk, config: Config) -> DeploymentPlan:
     """Look at everything; nothing is changed here."""
+    ground = groundwork(desk, config, nights.expression(desk.aws, desk.own))
+    launch = desk.options.launch
+    wanted = cluster_of(desk.own, desk.settings, launch, ground.network, ground.files)
+    cluster, live, step_id = cluster_to_use(desk, wanted, ground.files)
+    return DeploymentPlan(
+        **vars(ground), cluster=cluster, live=live, step_id=step_id, wanted=wanted
+    )
+
+
+def groundwork(desk: Desk, config: Config, expression: str) -> Groundwork:
+    """What a cluster stands on; with `expression`, the schedule that starts one as well."""
     aws, own, launch = desk.aws, desk.own, desk.options.launch
     releases.check(aws, launch.release, pyspark_version())
     plan.check_inputs(aws, own)
@@ -32,14 +54,30 @@ def plan_up(desk: Desk, config: Config) -> DeploymentPlan:
     changes += plan.changes(aws, own, (desired.upload(own, each) for each in files))
     output_is_there = own.logs.bucket not in missing
     changes += plan.input_changes(aws, own, bucket_is_there=output_is_there)
-    wanted = cluster_of(own, desk.settings, launch, where, files)
-    cluster, live, step_id = cluster_to_use(desk, wanted, files)
+    if expression:
+        changes += plan.changes(aws, own, _nightly(desk, config, where, files, expression))
     cost = prices.estimate(desk.settings, on_demand=launch.on_demand)
-    return DeploymentPlan(changes, cluster, live, step_id, architecture, cost, wanted, files)
+    return Groundwork(changes, architecture, cost, files, where)
+
+
+def _nightly(
+    desk: Desk, config: Config, where: Network, files: list[Upload], expression: str
+) -> list[Resource]:
+    """The pointer to the newest uploads, and the schedule of dl.cfg's own cluster."""
+    told = config.schedule
+    if told.budget_usd and not told.notify:
+        raise ConfigError("dl.cfg: [SCHEDULE] BUDGET_USD needs NOTIFY, who is told of it.")
+    night = Nightly(expression, config.report.time_zone, told.notify, told.budget_usd)
+    launch = Launch(desk.settings.release)
+    cluster = cluster_of(desk.own, desk.settings, launch, where, files, newest=True)
+    return [
+        nightly.pointer(desk.own, files),
+        *nightly.resources(desk.own, night, cluster),
+    ]
 
 
 def cluster_to_use(
-    desk: Desk, wanted: desired.Resource, files: list[Upload]
+    desk: Desk, wanted: Resource, files: list[Upload]
 ) -> tuple[Change, Cluster | None, str | None]:
     """Start a cluster, or go on with the live one: never a second beside it."""
     aws, own = desk.aws, desk.own
@@ -63,11 +101,12 @@ def cluster_to_use(
     return Change("reuse", "cluster", live.id, note, calls=(add,)), live, None
 
 
-def show(desk: Desk, made: DeploymentPlan) -> None:
+def show(desk: Desk, made: Groundwork) -> None:
     """The plan for people."""
     say, own = desk.console.say, desk.own
     say(f"{own.name} in {own.region}, account {own.account}:")
-    for change in [*without_many_files(made.changes), made.cluster]:
+    clusters_too = [made.cluster] if isinstance(made, DeploymentPlan) else []
+    for change in [*without_many_files(made.changes), *clusters_too]:
         tags = ", ".join(f"{key}={value}" for key, value in change.tags.items())
         notes = "; ".join(text for text in (change.note, tags and f"tags {tags}") if text)
         named = f"  {change.action:<7} {change.kind:<23} {change.name}"

@@ -48,15 +48,16 @@ def service_trust(own: Deployment) -> Document:
         "StringEquals": {"aws:SourceAccount": own.account},
         "ArnLike": {"aws:SourceArn": clusters},
     }
-    return _trust("elasticmapreduce.amazonaws.com", condition)
+    return trusting("elasticmapreduce.amazonaws.com", condition)
 
 
 def instance_trust() -> Document:
     """The cluster's machines may take the instance role; EC2 sends no source to check here."""
-    return _trust("ec2.amazonaws.com")
+    return trusting("ec2.amazonaws.com")
 
 
-def _trust(service: str, condition: dict[str, Any] | None = None) -> Document:
+def trusting(service: str, condition: dict[str, Any] | None = None) -> Document:
+    """A role's trust: this service may take it."""
     statement: Document = {
         "Effect": "Allow",
         "Principal": {"Service": service},

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from clicklake.aws import clusters, glue, inventory
+from clicklake.aws import clusters, glue, inventory, nights
 from clicklake.aws.client import Aws
 from clicklake.aws.inventory import Found
 from clicklake.aws.names import Deployment, Place
@@ -32,6 +32,9 @@ def live_clusters(aws: Aws, own: Deployment) -> list[clusters.Cluster]:
 
 def remove(aws: Aws, own: Deployment, each: Found) -> None:
     """Take one resource away, with all that is in it."""
+    if each.kind in nights.KINDS:
+        nights.remove(aws, own, each.kind)
+        return
     removers: dict[str, Callable[[Aws, str], None]] = {
         "security configuration": _security_configuration,
         "instance profile": _instance_profile,

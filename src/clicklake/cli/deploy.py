@@ -4,6 +4,8 @@ deploy.py [up]     create what is missing, start a cluster that runs the job, fo
 deploy.py plan     show what `up` would do and what it costs; changes nothing
 deploy.py status   the clusters and the last run
 deploy.py logs     the logs of the last run
+deploy.py schedule WHEN   have AWS start the job, for instance "cron(0 3 * * ? *)"
+deploy.py unschedule      no longer
 deploy.py down     remove everything that `up` made; the data only with --delete-data
 
 What follows `--` goes to the job: deploy.py up -- verify (see etl.py --help).
@@ -26,7 +28,8 @@ from clicklake.cli import main as main_of_job
 from clicklake.cli import outer
 from clicklake.errors import ConfigError
 
-VERBS = ("up", "plan", "status", "logs", "down")
+VERBS = ("up", "plan", "status", "logs", "schedule", "unschedule", "down")
+WHEN = r"(cron|rate)\(.+\)"
 FOR_THE_JOB = ("up", "plan")
 
 
@@ -47,6 +50,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("verb", nargs="?", choices=VERBS, default="up", metavar="|".join(VERBS))
+    parser.add_argument("when", nargs="?", default="", metavar="WHEN", help="schedule: cron(...)")
     parser.add_argument("--config", metavar="PATH", help="default: dl.cfg here or in the checkout")
     parser.add_argument(
         "--yes", nargs="?", const="", metavar="NAME", help="ask nothing; NAME: see --delete-data"
@@ -66,6 +70,10 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     arguments.job = tuple(argv[split + 1 :])
     if arguments.job and arguments.verb not in FOR_THE_JOB:
         parser.error(f"arguments of the job go with {' and '.join(FOR_THE_JOB)}")
+    if (arguments.verb == "schedule") != bool(arguments.when):
+        parser.error('schedule, and nothing else, is told when: schedule "cron(0 3 * * ? *)"')
+    if arguments.when and not re.fullmatch(WHEN, arguments.when):
+        parser.error(f"{arguments.when}: it must be cron(...) or rate(...), as EventBridge has it")
     if arguments.yes in VERBS:  # `--yes down`: a verb, not the name of a bucket
         arguments.verb, arguments.yes = arguments.yes, ""
     if arguments.delete_data and arguments.verb != "down":
@@ -137,6 +145,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> dict:
         yes=arguments.yes is not None,
         delete_data=arguments.delete_data,
         typed_name=arguments.yes or "",
+        schedule=arguments.when,
     )
     deployer = Deployer(settings, options, Aws(settings), console)
     return getattr(deployer, arguments.verb)()

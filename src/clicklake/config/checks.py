@@ -73,6 +73,12 @@ def bucket_name(value: str) -> str:
     return value
 
 
+def mail_address(value: str) -> str:
+    if value and not re.fullmatch(r"[^@\s]{1,64}@[\w.-]{1,190}", value):
+        raise ValueError("an e-mail address")
+    return value
+
+
 def short_name(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,18}[a-z0-9]", value):
         raise ValueError("2 to 20 of a-z, 0-9 and '-', a letter first")

@@ -22,6 +22,7 @@ from clicklake.config.checks import (
     folder_or_nothing,
     instance_types,
     location,
+    mail_address,
     pattern,
     ratio,
     schema_name,
@@ -175,6 +176,14 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Schedule:
+    """Who is told of nights that fail, and of a month that costs more; 0: no budget."""
+
+    notify: str = _key("", mail_address)
+    budget_usd: int = _key(0, whole(0))
+
+
+@dataclass(frozen=True)
 class Config:
     """A validated configuration."""
 
@@ -184,6 +193,7 @@ class Config:
     sources: Sources = Sources()
     job: Job = Job()
     cluster: Cluster = Cluster()
+    schedule: Schedule = Schedule()
     database: Database = Database()
     csv: Csv = Csv()
     catalog: Catalog = Catalog()
@@ -201,6 +211,7 @@ SECTIONS: dict[str, type] = {
     "SOURCES": Sources,
     "JOB": Job,
     "CLUSTER": Cluster,
+    "SCHEDULE": Schedule,
     "DATABASE": Database,
     "CSV": Csv,
     "CATALOG": Catalog,
