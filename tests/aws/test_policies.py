@@ -8,7 +8,7 @@ import pytest
 
 from aws_laptop import NETWORK, OWN, ROOT
 from aws_policies import Need, allowing, needs
-from clicklake.aws import policies
+from clicklake.aws import nightly_policies, policies
 from clicklake.aws.names import deployment
 from clicklake.config import Config, DataLake, Sources
 
@@ -143,7 +143,8 @@ def test_groups_that_emr_made_without_its_tag_are_allowed_by_name(laptop):
 
 def test_every_statement_is_explained_in_the_documentation():
     page = (ROOT / "docs" / "deploy.md").read_text()
-    for statement in [*policies.instance_statements(OWN), *SERVICE_STATEMENTS]:
+    of_roles = [*policies.instance_statements(OWN), *SERVICE_STATEMENTS]
+    for statement in [*of_roles, *nightly_policies.statements(OWN)]:
         row = next(line for line in page.splitlines() if line.startswith(f"| {statement.sid} |"))
         for action in statement.actions:
             assert action.partition(":")[2] in row, row
