@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from aws_laptop import NETWORK, OWN, READS, check_request
-from clicklake.aws import desired, launch
+from clicklake.aws import desired, foundation, launch
 from clicklake.aws.names import deployment
 from clicklake.aws.package import Upload
 from clicklake.config import Config
@@ -183,7 +183,7 @@ def test_on_https_buckets_refuse_what_is_not_tls():
 def test_every_request_fits_the_services_own_model(region, how):
     own = deployment(Config(), "123456789012", "aws", region)
     resources = [
-        *desired.foundation(own, NETWORK, secure=True),
+        *foundation.foundation(own, NETWORK, secure=True),
         *(desired.upload(own, each) for each in FILES),
         launch.cluster(own, Config().cluster, how, NETWORK, FILES),
     ]

@@ -72,21 +72,7 @@ class Network:
     vpc: str
     subnets: tuple[str, ...]
     security_groups: tuple[str, ...] = ()
-
-
-def foundation(
-    own: Deployment, network: Network, *, secure: bool, spot: bool = False
-) -> list[Resource]:
-    """What a cluster stands on, in the order of creation; `spot`: it has Spot machines."""
-    return [
-        *buckets(own, secure),
-        service_role(own, network),
-        instance_role(own),
-        instance_profile(own),
-        security_configuration(own),
-        *([spot_role()] if spot else []),
-        *databases(own),
-    ]
+    owner: str = ""  # the account that shares them with ours; "" where they are ours
 
 
 def buckets(own: Deployment, secure: bool) -> list[Resource]:
@@ -107,9 +93,7 @@ def _bucket(own: Deployment, name: str, secure: bool) -> Resource:
         ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
     )
     owner = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
-    encryption = {
-        "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}],
-    }
+    encryption = {"Rules": [_encryption(own)]}
     expiry = {"Rules": _lifecycle(own, logs=name == own.logs.bucket)}
     tls = policies.tls_only(own, name)
     settings = [
@@ -147,6 +131,13 @@ def _bucket(own: Deployment, name: str, secure: bool) -> Resource:
     return Resource("bucket", name, create, (tag, *settings), own.tags)
 
 
+def _encryption(own: Deployment) -> dict[str, Any]:
+    if not own.kms_key:
+        return {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    by_key = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": own.kms_key}
+    return {"ApplyServerSideEncryptionByDefault": by_key, "BucketKeyEnabled": True}
+
+
 def _lifecycle(own: Deployment, *, logs: bool) -> list[dict[str, Any]]:
     abandoned = {
         "ID": "abandoned-uploads",
@@ -163,78 +154,43 @@ def _lifecycle(own: Deployment, *, logs: bool) -> list[dict[str, Any]]:
     return [abandoned, old_logs] if logs else [abandoned]
 
 
-def service_role(own: Deployment, network: Network) -> Resource:
-    name = own.service_role
-    arn = policies.managed_service_policy(own)
-    statements = policies.service_statements(
-        own, network.vpc, network.subnets, network.security_groups
-    )
-    managed = Setting(
-        "managed policies",
-        [arn],
-        Call("iam", "attach_role_policy", {"RoleName": name, "PolicyArn": arn}),
-    )
-    return role(own, name, policies.service_trust(own), statements, (managed,))
-
-
-def instance_role(own: Deployment) -> Resource:
-    statements = policies.instance_statements(own)
-    return role(own, own.instance_role, policies.instance_trust(), statements)
-
-
-def role(
-    own: Deployment,
-    name: str,
-    trust: policies.Document,
-    statements: list[policies.Statement],
-    more: tuple[Setting, ...] = (),
-) -> Resource:
-    """A role with its trust and one policy of its own."""
-    policy, allowed = "clicklake", policies.document(statements)
-    create = {"RoleName": name, "AssumeRolePolicyDocument": json.dumps(trust)}
-    change = {"RoleName": name, "PolicyDocument": json.dumps(trust)}
-    inline = {"RoleName": name, "PolicyName": policy, "PolicyDocument": json.dumps(allowed)}
-    settings = (
-        Setting(
-            "trust",
-            trust,
-            Call("iam", "update_assume_role_policy", change),
-            at_creation=True,
-            exact=True,
-        ),
-        Setting("policy", allowed, Call("iam", "put_role_policy", inline), exact=True),
-    )
-    made = Call("iam", "create_role", {**create, "Tags": tag_pairs(own.tags)})
-    return Resource("role", name, made, (*settings, *more), own.tags)
-
-
-def instance_profile(own: Deployment) -> Resource:
-    name = own.instance_role
-    request = {"InstanceProfileName": name}
-    role = Setting(
-        "role",
-        [name],
-        Call("iam", "add_role_to_instance_profile", {**request, "RoleName": name}),
-    )
-    create = Call("iam", "create_instance_profile", {**request, "Tags": tag_pairs(own.tags)})
-    return Resource("instance profile", name, create, (role,), own.tags)
-
-
 def security_configuration(own: Deployment) -> Resource:
-    """IMDSv2 only. Such configurations cannot be changed or tagged: the name tells the content."""
-    content = json.dumps(
-        {
-            "InstanceMetadataServiceConfiguration": {
-                "MinimumInstanceMetadataServiceVersion": 2,
-                "HttpPutResponseHopLimit": 1,
-            }
+    """IMDSv2 only, and encryption if there is a key or certificates.
+
+    Such configurations cannot be changed or tagged: the name tells the content.
+    """
+    settings: dict[str, Any] = {
+        "InstanceMetadataServiceConfiguration": {
+            "MinimumInstanceMetadataServiceVersion": 2,
+            "HttpPutResponseHopLimit": 1,
         }
-    )
+    }
+    if own.kms_key or own.certificates:
+        settings["EncryptionConfiguration"] = _on_machines(own)
+    content = json.dumps(settings)
     name = f"{own.name}-imdsv2-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
     request = {"Name": name, "SecurityConfiguration": content}
     return Resource(
         "security configuration", name, Call("emr", "create_security_configuration", request)
     )
+
+
+def _on_machines(own: Deployment) -> dict[str, Any]:
+    """Encryption of disks and of EMR's files on S3, and between the machines."""
+    settings: dict[str, Any] = {
+        "EnableAtRestEncryption": bool(own.kms_key),
+        "EnableInTransitEncryption": bool(own.certificates),
+    }
+    if own.kms_key:
+        disks = {"EncryptionKeyProviderType": "AwsKms", "AwsKmsKey": own.kms_key}
+        settings["AtRestEncryptionConfiguration"] = {
+            "S3EncryptionConfiguration": {"EncryptionMode": "SSE-KMS", "AwsKmsKey": own.kms_key},
+            "LocalDiskEncryptionConfiguration": {**disks, "EnableEbsEncryption": True},
+        }
+    if own.certificates:
+        pem = {"CertificateProviderType": "PEM", "S3Object": own.certificates}
+        settings["InTransitEncryptionConfiguration"] = {"TLSCertificateConfiguration": pem}
+    return settings
 
 
 def spot_role() -> Resource:
@@ -262,14 +218,18 @@ def upload(own: Deployment, each: Upload) -> Resource:
     return Resource(each.what, own.code.uri(each.key), Call("s3", "put_object", request))
 
 
-def input_file(own: Deployment, path: Path, key: str) -> Resource:
-    """A file of a local INPUT_DATA, copied to where the cluster can read it."""
+def input_file(own: Deployment, path: Path, key: str, md5: str) -> Resource:
+    """A file of a local INPUT_DATA, copied to where the cluster can read it.
+
+    Encrypted with a key its ETag does not tell the content, so that is told beside it.
+    """
     place = Place.of(own.input_data)
     request = {
         "Bucket": place.bucket,
         "Key": place.key(key),
         "Body": path,
         "ExpectedBucketOwner": own.account,
+        **({"Metadata": {"md5": md5}} if own.kms_key else {}),
     }
     return Resource("input file", place.uri(key), Call("s3", "put_object", request))
 

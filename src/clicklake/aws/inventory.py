@@ -47,7 +47,7 @@ def found(aws: Aws, own: Deployment) -> list[Found]:
         *nightly,
         *_security_configurations(aws, own),
         *_instance_profile(aws, own),
-        *_roles(aws, own, own.instance_role, own.service_role),
+        *_roles(aws, own, own.made_instance_role, own.made_service_role),
         *(each for each in buckets if not each.data),
         *_databases(aws, own, tagged),
         *(each for each in buckets if each.data),
@@ -82,7 +82,7 @@ def _configurations(aws: Aws, today: str) -> list[str]:
 
 
 def _instance_profile(aws: Aws, own: Deployment) -> Iterator[Found]:
-    name = own.instance_role
+    name = own.made_instance_role
     answer = aws.find("iam", "get_instance_profile", _ABSENT, InstanceProfileName=name)
     if answer and _has_tag(own, answer["InstanceProfile"]):
         yield Found("instance profile", name)

@@ -53,9 +53,17 @@ class Deployment:
     database: str = ""  # in Glue, of the catalog; empty: the catalog is not in Glue
     exports: str = ""  # where CSV exports go, if not to the job's own place in the lake
 
+    given_service_role: str = ""  # of the account, and not ours
+    given_instance_role: str = ""  # of the account, as is the profile of this name
+    boundary: str = ""  # the policy that bounds the roles that are made
+    kms_key: str = ""  # for buckets, input and disks
+    certificates: str = ""  # for what goes between the machines
+    extra_tags: tuple[str, ...] = ()  # each key=value
+
     @property
     def tags(self) -> dict[str, str]:
-        return {TAG: self.name}
+        extra = dict(each.split("=", 1) for each in self.extra_tags)
+        return {**extra, TAG: self.name}
 
     def owns_bucket(self, bucket: str, tags: Mapping[str, str]) -> bool:
         """Whether a bucket of this account is ours: by its tag, or by a default name.
@@ -68,11 +76,19 @@ class Deployment:
 
     @property
     def service_role(self) -> str:
-        return f"{self.name}-service-{self.region}"
+        return self.given_service_role or self.made_service_role
 
     @property
     def instance_role(self) -> str:
         """The name of the role of the cluster's machines, and of its instance profile."""
+        return self.given_instance_role or self.made_instance_role
+
+    @property
+    def made_service_role(self) -> str:
+        return f"{self.name}-service-{self.region}"
+
+    @property
+    def made_instance_role(self) -> str:
         return f"{self.name}-instance-{self.region}"
 
     @property
@@ -151,6 +167,12 @@ def deployment(config: Config, account: str, partition: str, region: str) -> Dep
         local_input=local_input,
         database=_database(config),
         exports=_exports(config, lake),
+        given_service_role=config.cluster.service_role,
+        given_instance_role=config.cluster.instance_role,
+        boundary=config.cluster.permissions_boundary,
+        kms_key=config.cluster.kms_key,
+        certificates=config.cluster.certificates,
+        extra_tags=config.cluster.tags,
     )
 
 

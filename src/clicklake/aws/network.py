@@ -51,9 +51,11 @@ def network(aws: Aws, settings: Cluster) -> Network:
             f"dl.cfg: [CLUSTER] none of the subnets' zones in {aws.region} has the types of "
             "PRIMARY_TYPES and WORKER_TYPES; set other types, SUBNETS or REGION."
         )
-    vpc = fitting[0]["VpcId"]
+    vpc, account = fitting[0]["VpcId"], aws.identity[0]
     ids = sorted(each["SubnetId"] for each in fitting)
-    return Network(vpc, tuple(ids), _untagged_emr_groups(aws, vpc))
+    owner = fitting[0].get("OwnerId") or account
+    shared_by = "" if owner == account else owner
+    return Network(vpc, tuple(ids), _untagged_emr_groups(aws, vpc), shared_by)
 
 
 def _given(aws: Aws, subnets: tuple[str, ...]) -> list[dict]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from clicklake.aws import nightly_policies as policies
-from clicklake.aws.desired import Call, Resource, Setting, role
+from clicklake.aws.desired import Call, Resource, Setting
+from clicklake.aws.foundation import role
 from clicklake.aws.names import TAG, Deployment, tag_pairs
 from clicklake.aws.package import POINTER, Upload
 

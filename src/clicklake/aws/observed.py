@@ -86,6 +86,8 @@ def _role(aws: Aws, _own: Deployment, wanted: Resource) -> Seen | None:
         "trust": role["AssumeRolePolicyDocument"],
         "policy": inline and inline["PolicyDocument"],
         "managed policies": [each["PolicyArn"] for each in attached],
+        "tags": tags_of(role, "Tags"),
+        "boundary": role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
     }
     return Seen(tags_of(role, "Tags"), settings)
 
@@ -108,7 +110,7 @@ def _instance_profile(aws: Aws, _own: Deployment, wanted: Resource) -> Seen | No
         return None
     profile = answer["InstanceProfile"]
     roles = [role["RoleName"] for role in profile["Roles"]]
-    return Seen(tags_of(profile, "Tags"), {"role": roles})
+    return Seen(tags_of(profile, "Tags"), {"role": roles, "tags": tags_of(profile, "Tags")})
 
 
 def _security_configuration(aws: Aws, _own: Deployment, wanted: Resource) -> Seen | None:

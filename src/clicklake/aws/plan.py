@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from clicklake.aws import observed
 from clicklake.aws.client import Aws
-from clicklake.aws.desired import Call, Resource, Seen, input_file
-from clicklake.aws.names import TAG, Deployment, Place
+from clicklake.aws.desired import Call, Resource, Seen, Setting, input_file
+from clicklake.aws.names import TAG, Deployment, Place, tag_pairs
 from clicklake.errors import AccessError, ConfigError, ConflictError
 
 MOST_LOCAL_INPUT = 5 * 10**9  # bytes
@@ -58,8 +58,17 @@ def compare(own: Deployment, wanted: Resource, seen: Seen | None) -> Change:
     ]
     if differing:
         names = ", ".join(setting.name for setting in differing)
-        return change("change", names, [setting.put for setting in differing])
+        return change("change", names, [_put(setting, seen) for setting in differing])
     return change("reuse")
+
+
+def _put(setting: Setting, seen: Seen) -> Call:
+    """S3 replaces all tags of a bucket: those that others gave it stay."""
+    if setting.put.operation != "put_bucket_tagging":
+        return setting.put
+    tags = {**(seen.settings.get("tags") or {}), **setting.value}
+    tagging = {"Tagging": {"TagSet": tag_pairs(tags)}}
+    return replace(setting.put, request={**setting.put.request, **tagging})
 
 
 def _not_ours(own: Deployment, change: Callable[..., Change], kind: str) -> Change:
@@ -95,6 +104,19 @@ def changes(aws: Aws, own: Deployment, wanted: Iterable[Resource]) -> list[Chang
     if stops:
         raise ConflictError("\n".join(stops))
     return found
+
+
+def check_given(aws: Aws, own: Deployment) -> None:
+    """Raise ConfigError if a role of [CLUSTER] is not there, before a cluster finds out."""
+    absent = ("NoSuchEntity",)
+    role, profile = own.given_service_role, own.given_instance_role
+    if role and aws.find("iam", "get_role", absent, RoleName=role) is None:
+        raise ConfigError(f"dl.cfg: [CLUSTER] SERVICE_ROLE is {role}; there is no such role.")
+    of_profile = {"InstanceProfileName": profile}
+    if profile and aws.find("iam", "get_instance_profile", absent, **of_profile) is None:
+        raise ConfigError(
+            f"dl.cfg: [CLUSTER] INSTANCE_ROLE is {profile}; there is no such instance profile."
+        )
 
 
 def check_inputs(aws: Aws, own: Deployment) -> None:
@@ -149,10 +171,22 @@ def input_changes(aws: Aws, own: Deployment, *, bucket_is_there: bool) -> list[C
         there = {each["Key"]: each["ETag"].strip('"') for each in listed}
     found = []
     for key, path in files.items():
-        wanted = input_file(own, path, key)
-        same = there.pop(wanted.create.request["Key"], None) == _md5(path)
+        md5 = _md5(path)
+        wanted = input_file(own, path, key, md5)
+        name = wanted.create.request["Key"]
+        same = _told_md5(aws, own, name, there.pop(name, None)) == md5
         found.append(compare(own, wanted, Seen() if same else None))
     return found + [_no_longer_input(own, place.bucket, key) for key in there]
+
+
+def _told_md5(aws: Aws, own: Deployment, key: str, etag: str | None) -> str | None:
+    """Of an object: its ETag, or what was told beside one that is encrypted with a key."""
+    if etag is None or not own.kms_key:
+        return etag
+    request = {"Bucket": Place.of(own.input_data).bucket, "Key": key}
+    head = aws.find("s3", "head_object", ("404", "NoSuchKey"), **request) or {}
+    told: str | None = head.get("Metadata", {}).get("md5")
+    return told
 
 
 def _no_longer_input(own: Deployment, bucket: str, key: str) -> Change:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from clicklake.aws import (
     clusters,
     desired,
+    foundation,
     network,
     nightly,
     nights,
@@ -47,8 +48,9 @@ def groundwork(desk: Desk, config: Config, expression: str) -> Groundwork:
     releases.check_machines(aws, launch.release, desk.settings)
     files = package.uploads(config, own, architecture)
     where = network.network(aws, desk.settings)
+    plan.check_given(aws, own)
     spot = uses_spot(desk.settings, launch)
-    stands_on = desired.foundation(own, where, secure=aws.secure, spot=spot)
+    stands_on = foundation.foundation(own, where, secure=aws.secure, spot=spot)
     changes = plan.changes(aws, own, stands_on)
     missing = {each.name for each in changes if each.action == "create"}
     changes += plan.changes(aws, own, (desired.upload(own, each) for each in files))

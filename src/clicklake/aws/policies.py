@@ -69,18 +69,23 @@ def trusting(service: str, condition: dict[str, Any] | None = None) -> Document:
 
 
 def service_statements(
-    own: Deployment, vpc: str, subnets: tuple[str, ...], security_groups: tuple[str, ...]
+    own: Deployment,
+    vpc: str,
+    subnets: tuple[str, ...],
+    security_groups: tuple[str, ...],
+    owner: str = "",
 ) -> list[Statement]:
     """What the service role may do beyond AmazonEMRServicePolicy_v2.
 
     That policy reaches only networks that carry EMR's tag. The network is not ours to tag, so
     the same actions are allowed on exactly these subnets, this VPC and EMR's own groups in it.
+    `owner`: the account that shares subnets and VPC with ours; the groups are always ours.
     """
 
     def ec2(kind: str, *names: str) -> tuple[str, ...]:
+        whose = own.account if kind == "security-group" else owner or own.account
         return tuple(
-            own.arn("ec2", f"{kind}/{name}", region=own.region, account=own.account)
-            for name in names
+            own.arn("ec2", f"{kind}/{name}", region=own.region, account=whose) for name in names
         )
 
     statements = [

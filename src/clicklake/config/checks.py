@@ -101,6 +101,36 @@ instance_types = list_of(r"[a-z][a-z0-9-]*\.[a-z0-9]+", "EC2 instance types", mi
 subnet_ids = list_of(r"subnet-[0-9a-f]+", "subnet ids")
 
 
+def tag_list(value: str) -> tuple[str, ...]:
+    """Each `key=value`; our own tag is not for others to give."""
+    items = list_of(r"(?!aws:)[\w .:/+@-]{1,128}=[\w .:/+@-]{0,256}", "key=value")(value)
+    keys = [item.split("=", 1)[0] for item in items]
+    if len(keys) != len(set(keys)) or "clicklake" in keys:
+        raise ValueError("key=value, separated by commas, each key once and none of them clicklake")
+    return items
+
+
+def role_name(value: str) -> str:
+    if not re.fullmatch(r"[\w+=,.@-]{0,64}", value):
+        raise ValueError("the name of a role, without its path")
+    return value
+
+
+def arn(service: str, kind: str) -> Check:
+    def check(value: str) -> str:
+        if value and not re.fullmatch(rf"arn:[\w-]+:{service}:[\w-]*:\w*:{kind}/\S+", value):
+            raise ValueError(f"arn:aws:{service}:...:{kind}/...")
+        return value
+
+    return check
+
+
+def zip_on_s3(value: str) -> str:
+    if value and not re.fullmatch(r"s3://[^/\s]+/\S+\.zip", value):
+        raise ValueError("s3://bucket/....zip, with EMR's PEM files")
+    return value
+
+
 def folder_or_nothing(value: str) -> str:
     return location(value) if value else value
 

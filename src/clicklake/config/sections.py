@@ -14,6 +14,7 @@ from clicklake.config import databases
 from clicklake.config.checks import (
     Check,
     any_text,
+    arn,
     bucket_name,
     catalog_address,
     choice,
@@ -25,12 +26,15 @@ from clicklake.config.checks import (
     mail_address,
     pattern,
     ratio,
+    role_name,
     schema_name,
     short_name,
     stream_address,
     subnet_ids,
+    tag_list,
     time_zone,
     whole,
+    zip_on_s3,
 )
 
 # The checkout: src/clicklake/config/ is three levels below it. An installed package has none: what
@@ -102,6 +106,12 @@ class Cluster:
     task_nodes: int = _key(2, whole(0))
     worker_disk_gb: int = _key(64, whole(10))
     subnets: tuple[str, ...] = _key((), subnet_ids)
+    service_role: str = _key("", role_name)
+    instance_role: str = _key("", role_name)
+    permissions_boundary: str = _key("", arn("iam", "policy"))
+    tags: tuple[str, ...] = _key((), tag_list)
+    kms_key: str = _key("", arn("kms", "key"))
+    certificates: str = _key("", zip_on_s3)
     timeout_minutes: int = _key(360, whole(1))
     idle_minutes: int = _key(60, whole(1))
     poll_seconds: int = _key(10, whole(1))
