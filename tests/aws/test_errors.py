@@ -128,7 +128,7 @@ def test_a_role_of_somebody_else(laptop):
 
 def test_an_instance_profile_that_emr_does_not_see_yet(laptop):
     laptop.server.fail(
-        "RunJobFlow",
+        "ElasticMapReduce.RunJobFlow",
         times=2,
         code="ValidationException",
         message="Invalid InstanceProfile: clicklake-instance-us-east-1.",
@@ -140,7 +140,10 @@ def test_an_instance_profile_that_emr_does_not_see_yet(laptop):
 
 def test_an_instance_profile_that_emr_never_sees(laptop):
     laptop.server.fail(
-        "RunJobFlow", times=99, code="ValidationException", message="Invalid InstanceProfile: x."
+        "ElasticMapReduce.RunJobFlow",
+        times=99,
+        code="ValidationException",
+        message="Invalid InstanceProfile: x.",
     )
     refused(laptop.deploy("up"), 2, "run job flow clicklake", "Invalid InstanceProfile")
     assert len(laptop.waits) == 11
@@ -148,7 +151,10 @@ def test_an_instance_profile_that_emr_never_sees(laptop):
 
 def test_another_refusal_of_the_cluster_is_not_tried_again(laptop):
     laptop.server.fail(
-        "RunJobFlow", times=99, code="ValidationException", message="Instance type is odd."
+        "ElasticMapReduce.RunJobFlow",
+        times=99,
+        code="ValidationException",
+        message="Instance type is odd.",
     )
     refused(laptop.deploy("up"), 2, "ValidationException", "Instance type is odd")
     assert laptop.waits == []
