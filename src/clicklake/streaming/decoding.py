@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,7 +135,7 @@ def _are_usual(bodies: Sequence[bytes]) -> bool:
         and b"[" not in lines
         and (b"\\" not in lines or b"\\u" not in lines)
         and b"retracts" not in lines
-        and all(body.startswith(b"{") for body in bodies)
+        and all(map(bytes.startswith, bodies, repeat(b"{")))
     )
 
 

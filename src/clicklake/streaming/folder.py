@@ -13,7 +13,15 @@ from clicklake.errors import InputError
 from clicklake.storage.durable import write_durably
 from clicklake.streaming.marks import Mark
 from clicklake.streaming.messages import digest_of
-from clicklake.streaming.stream import Incoming, Outgoing, Position, is_own, marked, position_of
+from clicklake.streaming.stream import (
+    Incoming,
+    Outgoing,
+    Position,
+    incoming,
+    is_own,
+    marked,
+    position_of,
+)
 
 _SEGMENT = re.compile(r"\d{15}\.jsonl")
 _POLL_LINES = 10_000
@@ -132,7 +140,7 @@ class FolderSource:
                 self._read[file.name] = seen = seen + len(read)
                 bodies = map(bytes.rstrip, read, repeat(b"\r\n"))
                 fields = zip(repeat(file.name), numbers, bodies, repeat(None), strict=False)
-                if messages := list(map(Incoming._make, fields)):
+                if messages := list(map(incoming, fields)):
                     yield messages
 
     def _is_own(self, file: Path) -> bool:

@@ -44,7 +44,7 @@ from clicklake.streaming.marks import (
     retraction_headers,
 )
 from clicklake.streaming.messages import MAX_SEQUENCE
-from clicklake.streaming.stream import Incoming, Outgoing, Position
+from clicklake.streaming.stream import Incoming, Outgoing, Position, incoming
 
 _POLL_MESSAGES = 10_000
 
@@ -164,15 +164,15 @@ class KafkaSource:
             messages = self._consumer.consume(_POLL_MESSAGES, POLL_SECONDS)
         except KafkaException as error:
             raise unreachable(error.args[0].str()) from None
-        incoming: list[Incoming] = []
+        found: list[Incoming] = []
         for is_sound, run in groupby(messages, lambda message: message.error() is None):
             if is_sound:
-                incoming += self._read(list(run))
+                found += self._read(list(run))
             else:
                 for message in run:
                     self._note_failed(message)
         self._refuse_silence(bool(messages))
-        return incoming
+        return found
 
     def _read(self, messages: list[Message]) -> list[Incoming]:
         partitions = [message.partition() or 0 for message in messages]
@@ -180,7 +180,7 @@ class KafkaSource:
         offsets = map(str, map(Message.offset, messages))
         headers = map(of_headers, map(Message.headers, messages))
         fields = zip(map(str, partitions), offsets, map(body_of, messages), headers, strict=True)
-        return list(map(Incoming._make, fields))
+        return list(map(incoming, fields))
 
     def _note_failed(self, message: Message) -> None:
         failure = message.error()

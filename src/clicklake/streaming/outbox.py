@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clicklake.streaming.messages import digest_of, retracts
-from clicklake.streaming.stream import Outgoing
+from clicklake.streaming.stream import Outgoing, outgoing
 
 HEADER = b"clicklake.publication"
 ID = pa.schema([pa.field("id", pa.binary(), nullable=False)])
@@ -96,7 +96,7 @@ class Outbox:
         retracts = pc.equal(rows["month"], _NO_MONTH).to_pylist()
         visitors = rows["visitor"].to_pylist()
         fields = zip(numbers, visitors, bodies, ids, times, retracts, strict=True)
-        return map(Outgoing._make, fields)
+        return map(outgoing, fields)
 
 
 def retractions(visitors: list[str]) -> pa.Table:

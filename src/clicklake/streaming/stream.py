@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from clicklake.errors import LeaseHeldError
 from clicklake.streaming.marks import Mark, foreign, in_body
@@ -37,6 +38,11 @@ class Incoming(NamedTuple):
     offset: str
     body: bytes
     mark: Mark | None = None
+
+
+# Made of an iterable of their fields, sooner than by `_make`.
+outgoing: Callable[[Iterable[Any]], Outgoing] = partial(tuple.__new__, Outgoing)
+incoming: Callable[[Iterable[Any]], Incoming] = partial(tuple.__new__, Incoming)
 
 
 class Position(NamedTuple):
