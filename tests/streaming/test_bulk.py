@@ -3,6 +3,7 @@
 import json
 import random
 import sqlite3
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -117,17 +118,31 @@ CHANGES = [
     {"publisher_since": "1"},
     {"publisher_since": None},
     {"more": {"path": "/b"}},
+    {"retracts": None},
+    {"retracts": "00"},
 ]
+
+
+def changed(row, changes):
+    """An event with other fields, and with the id that they give where they are texts."""
+    fields = json.loads(body_of(row, 5)) | changes
+    with suppress(TypeError):
+        fields["event_id"] = event_id(key_of(fields))
+    return json.dumps(fields | changes, ensure_ascii=changes.get("path") == "\ud800").encode(
+        errors="surrogatepass"
+    )
+
+
+def nested(row, begin, end):
+    return body_of(row, 5)[:-1] + b', "x": ' + begin * 5000 + b"1" + end * 5000 + b"}"
+
+
 LINES = st.one_of(
     st.builds(body_of, st.sampled_from(ROWS), st.integers(1, 2**53)),
     st.sampled_from(ODD),
-    st.builds(
-        lambda row, changes: json.dumps(
-            json.loads(body_of(row, 5)) | changes, ensure_ascii=changes.get("path") == "\ud800"
-        ).encode(errors="surrogatepass"),
-        st.sampled_from(ROWS),
-        st.sampled_from(CHANGES),
-    ),
+    st.builds(changed, st.sampled_from(ROWS), st.sampled_from(CHANGES)),
+    st.builds(nested, st.sampled_from(ROWS), st.just(b'{"x":'), st.just(b"}")),
+    st.builds(nested, st.sampled_from(ROWS), st.just(b"["), st.just(b"]")),
     st.builds(lambda row: body_of(row, 5)[:-1] + b', "path": "/twice"}', st.sampled_from(ROWS)),
     st.builds(lambda row: body_of(row, 5) + b"\n" + body_of(row, 6), st.sampled_from(ROWS)),
     st.builds(lambda row: b"\r\n " + body_of(row, 5) + b"\t", st.sampled_from(ROWS)),
@@ -146,7 +161,13 @@ def test_messages_read_together_are_what_parse_says_of_each(bodies):
 @pytest.mark.parametrize("change", [None, *CHANGES])
 def test_a_single_message_is_read_as_parse_does(change, monkeypatch):
     monkeypatch.setattr(decoding, "_FEW", 1)
-    assert_agree([json.dumps(json.loads(body_of(ROWS[0], 5)) | (change or {})).encode()])
+    assert_agree([changed({**ROWS[0], "browser": None}, change or {})])
+
+
+@pytest.mark.parametrize("brackets", [(b'{"x":', b"}"), (b"[", b"]")])
+def test_what_is_nested_too_deep_for_parse_is_no_event(brackets, monkeypatch):
+    monkeypatch.setattr(decoding, "_FEW", 1)
+    assert_agree([nested({**ROWS[0], "browser": None}, *brackets)])
 
 
 def test_usual_messages_are_read_together(monkeypatch):

@@ -11,6 +11,7 @@ from moto.server import ThreadedMotoServer
 from clicklake.errors import LeaseHeldError
 from clicklake.lake import open_snapshot
 from clicklake.streaming.database import connect
+from clicklake.streaming.decoding import understood
 from clicklake.streaming.folder import FolderSink, FolderSource
 from clicklake.streaming.kinesis import KinesisSink, KinesisSource
 from clicklake.streaming.marks import Mark, event_headers, foreign, of_headers, retraction_headers
@@ -18,6 +19,7 @@ from clicklake.streaming.messages import event_id
 from clicklake.streaming.publisher import publish
 from clicklake.streaming.state import State
 from clicklake.streaming.statistics import Progress, Statistics
+from clicklake.streaming.stream import Incoming
 from clicklake.streaming.summarizer import summarize
 from stream_support import TestLake, key_of, random_events, time_text
 
@@ -218,20 +220,35 @@ def test_a_stream_of_an_older_release_goes_on_with_marks(lake, state, stream, ou
     assert batch_users(out) == batch_users(fresh) == users_of(first, second)
 
 
-@pytest.mark.parametrize(
-    "own, found, sequence, is_possible, reason",
-    [
-        (None, None, 5, True, ""),
-        (None, None, 5, False, "impossible_sequence"),
-        (None, Mark(THEIRS, 1), 5, False, ""),
-        (Mark(OURS, 4), None, 3, False, ""),
-        (Mark(OURS, 4), None, 4, True, "unmarked"),
-        (Mark(OURS, 4), Mark(OURS, 4), 9, True, ""),
-        (Mark(OURS, 4), Mark(THEIRS, 4), 3, True, "other_publisher"),
-    ],
-)
+WHOSE = [
+    (None, None, 5, True, ""),
+    (None, None, 5, False, "impossible_sequence"),
+    (None, Mark(THEIRS, 1), 5, False, ""),
+    (Mark(OURS, 4), None, 3, False, ""),
+    (Mark(OURS, 4), None, 4, True, "unmarked"),
+    (Mark(OURS, 4), Mark(OURS, 4), 9, True, ""),
+    (Mark(OURS, 4), Mark(THEIRS, 4), 3, True, "other_publisher"),
+]
+
+
+@pytest.mark.parametrize("own, found, sequence, is_possible, reason", WHOSE)
 def test_whose_a_message_is(own, found, sequence, is_possible, reason):
     assert foreign(own, found, sequence, is_possible) == reason
+
+
+@pytest.mark.parametrize("is_header", [True, False])
+@pytest.mark.parametrize("own, found, sequence, is_possible, reason", WHOSE)
+def test_whose_messages_are_that_are_read_together(
+    own, found, sequence, is_possible, reason, is_header
+):
+    inside = {"publisher": found.publisher, "publisher_since": found.since} if found else {}
+    body = written_elsewhere(sequence, **({} if is_header else inside))
+    message = Incoming("0", "0", body, found if is_header else None)
+
+    events, bad = understood([message] * 40, own, lambda *_: is_possible)
+
+    assert bad == (dict.fromkeys(range(40), reason) if reason else {})
+    assert len(events) == (0 if reason else 40)
 
 
 @pytest.mark.parametrize(
