@@ -27,6 +27,7 @@ def lake(sample_lake: tuple[Path, dict[str, Any]]) -> Path:
     return sample_lake[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peer", ["duckdb", "polars"])
 def test_a_peer_makes_the_tables_of_the_job(peer: str, lake: Path, tmp_path: Path) -> None:
     script = ROOT / "bench" / "peers" / f"{peer}_job.py"
@@ -49,6 +50,7 @@ def test_equality_sees_a_row_less_and_a_row_in_another_month(lake: Path, tmp_pat
     assert changed["user_updates"][0] == whole["user_updates"][0]
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_command_is_that_of_its_children_too(tmp_path: Path) -> None:
     child = "x = b'x' * 80_000_000\nfor n in range(8_000_000): pass\nimport time; time.sleep(1)"
     parent = (

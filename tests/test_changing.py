@@ -65,6 +65,7 @@ def test_the_example_touches_few_files() -> None:
     assert len(files) == len(set(files)) == 3
 
 
+@pytest.mark.slow
 def test_a_lake_that_is_there_gets_the_new_column(copy: Path, tmp_path: Path) -> None:
     lake, logs = unpacked(tmp_path), empty_input(tmp_path / "in")
     settings = tmp_path / "dl.cfg"

@@ -21,6 +21,7 @@ def test_there_are_forty() -> None:
     assert len({mutant.what for mutant in mutants.MUTANTS}) >= 40
 
 
+@pytest.mark.slow
 def test_one_that_is_caught_and_one_that_survives(tmp_path: Path) -> None:
     """The script itself, on a bug and on a change that is none."""
     [caught] = [m for m in mutants.MUTANTS if m.what == "books that do not balance pass"]

@@ -99,6 +99,7 @@ def test_a_run_counts_all_that_it_does(
     assert all(done == total > 0 for done, total in written)
 
 
+@pytest.mark.slow
 def test_terminal_and_report_tell_the_same_seconds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,6 +77,7 @@ def test_make_notebook_runs_as_root_and_passes_flags_on(is_root, tmp_path):
     assert "--no-browser --port 9999" in line
 
 
+@pytest.mark.slow
 def test_quality_of_recommendations_is_that_of_the_newest_run_that_measured(sample_lake):
     from clicklake.ask import notebook
 

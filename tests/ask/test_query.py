@@ -181,6 +181,7 @@ def test_a_lake_that_changes_meanwhile_is_asked_again(shop, tmp_path):
     assert len(calls) == 2
 
 
+@pytest.mark.slow
 def test_the_script_runs_from_src(shop):
     call = [
         sys.executable,

@@ -44,6 +44,7 @@ def test_every_flag_and_verb_is_explained(capsys):
         assert f"| `{verb}`" in section("Commands")
 
 
+@pytest.mark.slow
 def test_the_keys_of_the_json_are_documented(laptop):
     """Three years from now a script still finds them."""
     shown = {

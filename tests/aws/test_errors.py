@@ -50,6 +50,7 @@ ActionAuthenticatorMixin.request_count = 0
 """
 
 
+@pytest.mark.slow
 def test_a_wrong_key(laptop, with_authorization):
     run, _ = with_authorization
     run(AUTHORIZATION.format(0))
@@ -88,6 +89,7 @@ def test_nobody_answers(laptop, monkeypatch):
     refused(laptop.deploy("up"), 1, "EndpointConnectionError", "AWS_ENDPOINT_URL")
 
 
+@pytest.mark.slow
 def test_a_bucket_of_another_account(laptop):
     other = laptop.client("sts").assume_role(
         RoleArn="arn:aws:iam::999999999999:role/other", RoleSessionName="somebody"
@@ -197,6 +199,7 @@ def test_a_step_that_did_not_complete_is_no_success(laptop, step):
     assert laptop.deploy("up").exit_code == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reason", "exit_code"),
     [
@@ -249,6 +252,7 @@ def test_interrupt_leaves_the_cluster_and_says_how_to_stop_it(laptop):
     assert done.json["exit_code"] == 130
 
 
+@pytest.mark.slow
 def test_a_lost_connection_is_waited_for(laptop):
     laptop.deploy("up", "--detach")
     laptop.ticks = [
@@ -320,6 +324,7 @@ def test_raw_logs_that_are_not_there(laptop, place, words):
     assert laptop.deploy("plan").exit_code == 0
 
 
+@pytest.mark.slow
 def test_packages_that_cannot_be_had(laptop, monkeypatch):
     shutil.rmtree(laptop.folder / "wheels")
     monkeypatch.setenv("PIP_NO_INDEX", "1")

@@ -65,6 +65,7 @@ def test_the_job_on_the_cluster_is_told_of_the_database(laptop):
     assert told == config.Catalog("glue", "clicklake")
 
 
+@pytest.mark.slow
 def test_status_shows_the_tables_and_the_newest_run(laptop):
     assert laptop.deploy("status", "--json").json["catalog"] == {
         "database": "clicklake",
@@ -85,6 +86,7 @@ def test_status_shows_the_tables_and_the_newest_run(laptop):
     assert f"Database clicklake in Glue, run run-1: {', '.join(sorted(TABLES))}." in said
 
 
+@pytest.mark.slow
 def test_status_tells_a_run_that_has_not_reached_all_tables(laptop):
     laptop.deploy("up", "--detach")
     shown(laptop)
@@ -98,6 +100,7 @@ def test_status_tells_a_run_that_has_not_reached_all_tables(laptop):
     assert "run run-10 is not in all of them" in laptop.deploy("status").out
 
 
+@pytest.mark.slow
 def test_the_database_goes_with_the_data_and_stays_with_it(laptop):
     laptop.deploy("up", "--detach")
     shown(laptop)
@@ -115,6 +118,7 @@ def test_the_database_goes_with_the_data_and_stays_with_it(laptop):
     assert laptop.mutations() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", range(4))
 def test_down_that_breaks_off_is_completed_by_the_next(laptop, at):
     """At the second table, at the database, and at what follows it."""
@@ -196,6 +200,7 @@ def asked_of_glue(laptop, monkeypatch) -> Iterator[list[Sent]]:
     yield found
 
 
+@pytest.mark.slow
 def test_the_machines_may_do_what_the_catalog_does_and_no_more(laptop, asked_of_glue):
     first = shown(laptop)
     catalog.publish(first, CONFIG)

@@ -191,6 +191,7 @@ def test_down_waits_for_machines_to_be_gone_before_it_takes_their_role(laptop):
     assert in_the_account(laptop)["roles"] == []
 
 
+@pytest.mark.slow
 def test_down_does_not_wait_for_ever(laptop):
     laptop.deploy("up", "--detach")
     laptop.ticks = [now("TERMINATING", "CANCELLED")]
@@ -388,6 +389,7 @@ def test_another_region_is_named_to_s3(laptop):
     assert laptop.deploy("down").exit_code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "job",
     [

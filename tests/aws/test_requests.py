@@ -172,6 +172,7 @@ def test_on_https_buckets_refuse_what_is_not_tls():
         assert deny["Resource"] == [arn, f"{arn}/*"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("region", ["us-east-1", "us-west-2"])
 @pytest.mark.parametrize(
     "how",

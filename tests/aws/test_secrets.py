@@ -6,6 +6,8 @@ import gzip
 import json
 import logging
 
+import pytest
+
 from aws_laptop import now
 
 pytest_plugins = ["aws_fixtures"]
@@ -14,6 +16,7 @@ KEY_ID = "AKIACANARYCANARYCANA"
 SECRET = "canary/Secret+0123456789abcdefghijklmnop"
 
 
+@pytest.mark.slow
 def test_a_key_of_the_configuration_is_never_sent_shown_or_logged(laptop, caplog):
     caplog.set_level(logging.INFO)
     laptop.settings["AWS"] = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET}

@@ -82,6 +82,7 @@ def test_a_batch_for_an_engine_owns_its_memory() -> None:
     assert all(address % 64 == 0 for address in addresses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 700, 1 << 20])
 def test_readers_put_clicks_into_buckets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
@@ -110,6 +111,7 @@ def test_engine_and_readers_agree_on_buckets(sail: Engine, tmp_path: Path) -> No
     _agree_on_buckets(sail, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_spark_and_readers_agree_on_buckets(spark: Engine, tmp_path: Path) -> None:
     _agree_on_buckets(spark, tmp_path)

@@ -133,6 +133,7 @@ def test_snapshots_that_no_kept_state_needs_go_with_their_metadata(
     assert left == needed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", range(1, 12, 2))
 def test_what_was_cut_off_is_made_up_for(
     first: Snapshot,
@@ -169,6 +170,7 @@ def test_a_run_that_the_catalog_missed_is_passed_over(
     assert _users(tmp_path / "lake") == [2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["table", "file", "folder"])
 def test_what_is_dropped_comes_back(first: Snapshot, tmp_path: Path, damage: str) -> None:
     catalog.publish(first, LOCAL)
@@ -289,6 +291,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
+@pytest.mark.slow
 def test_a_lake_on_s3_is_in_glue(aws: str, second: Snapshot, tmp_path: Path) -> None:
     boto3.client("s3").create_bucket(Bucket="shop")
     storage = open_storage("s3a://shop/lake")
@@ -315,6 +318,7 @@ def _with(address: str) -> config.Config:
     return replace(LOCAL, catalog=replace(LOCAL.catalog, catalog=address))
 
 
+@pytest.mark.slow
 def test_a_rest_catalog_shows_each_run(first: Snapshot, second: Snapshot, tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with rest_catalog(tmp_path / "server") as (address, asked):
@@ -334,6 +338,7 @@ def test_a_rest_catalog_shows_each_run(first: Snapshot, second: Snapshot, tmp_pa
         assert then["user_id"].to_pylist() == [1]
 
 
+@pytest.mark.slow
 def test_a_rest_catalog_that_is_gone_is_told_and_made_up_for(
     first: Snapshot, tmp_path: Path
 ) -> None:
@@ -346,6 +351,7 @@ def test_a_rest_catalog_that_is_gone_is_told_and_made_up_for(
         assert catalog.publish(first, _with(address))["tables"] == len(TABLES)
 
 
+@pytest.mark.slow
 def test_a_rest_catalog_gets_the_token_of_the_environment(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     code = (

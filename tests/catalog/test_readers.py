@@ -86,6 +86,7 @@ def _is_one_run(seen: list[int]) -> bool:
     return len(seen) == 10 and len(set(seen)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", [_by_pyiceberg, _by_polars])
 def test_a_reader_sees_one_run(tmp_path: Path, look: Callable[[Path], list[int]]) -> None:
     seen = _watched(tmp_path / "lake", lambda: look(tmp_path / "lake"))

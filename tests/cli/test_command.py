@@ -84,6 +84,7 @@ def test_debugging_shows_where(monkeypatch):
         outer.guarded(lambda: _raise(ValueError("odd")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "missing", "arguments"),
     [

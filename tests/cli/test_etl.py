@@ -59,6 +59,7 @@ def write_config(folder: Path, text: str) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_a_run_tells_people_and_programs(logs: Path) -> None:
     config = write_config(logs, f"[JOB]\nMAX_BAD_RATIO = 1\n[AWS]\nAWS_ACCESS_KEY_ID = {CANARY}\n"
                                 f"AWS_SECRET_ACCESS_KEY = {CANARY}\n")  # fmt: skip
@@ -124,6 +125,7 @@ def test_bad_rows_in_plenty_publish_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "lake" / "clickstream").exists()
 
 
+@pytest.mark.slow
 def test_refused_files_are_named_all_at_once(tmp_path: Path) -> None:
     good = HEADER + b"v,/a,1522540800,,,\n"
     files = {"good.csv": good, "a.csv": b"url,time\n", "b.csv.gz": b"\x1f\x8bnonsense"}
@@ -136,6 +138,7 @@ def test_refused_files_are_named_all_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "lake" / "clickstream").exists()
 
 
+@pytest.mark.slow
 def test_unknown_columns_draw_one_warning(tmp_path: Path) -> None:
     rows = HEADER.replace(b"url", b"url,campaign") + b"v,/a,x,1522540800,,,\n"
     hostile.write({"clickstream": {"1.csv": rows, "2.csv": rows}}, tmp_path / "in")
@@ -144,12 +147,14 @@ def test_unknown_columns_draw_one_warning(tmp_path: Path) -> None:
     assert done.stderr.count("unknown columns are ignored: campaign") == 1
 
 
+@pytest.mark.slow
 def test_no_lake_to_verify(tmp_path: Path) -> None:
     done = etl("verify", "--output", str(tmp_path))
     assert done.returncode == 4
     assert "no lake is there" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_config_with_keys_that_others_can_read_draws_a_warning(logs: Path) -> None:
     config = write_config(logs, "[AWS]\nAWS_SECRET_ACCESS_KEY = x\n[JOB]\nMAX_BAD_RATIO = 1\n")
     config.chmod(0o644)
@@ -177,6 +182,7 @@ def _has_versitygw() -> bool:
     return servers.versitygw() is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [
@@ -215,6 +221,7 @@ def test_input_and_lake_on_s3(tmp_path: Path, kind: str, engine: str) -> None:
     assert lakes.differences(tmp_path / "lake", expected) == []
 
 
+@pytest.mark.slow
 def test_wrong_keys_for_s3(tmp_path: Path) -> None:
     with servers.server("moto") as url:
         environment = servers.environment(url) | {"AWS_ACCESS_KEY_ID": ""}

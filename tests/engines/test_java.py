@@ -18,6 +18,7 @@ engine.stop()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_spark_without_a_java_of_the_machine(tmp_path: Path) -> None:
     """The PATH has what Spark's scripts call, and no java."""

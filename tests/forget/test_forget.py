@@ -120,6 +120,7 @@ def test_a_person_is_nowhere_and_everybody_else_keeps_every_row(both, name):
     }
 
 
+@pytest.mark.slow
 def test_a_person_stays_away_from_later_runs_and_rebuilds(both, sail):
     mine, clean = both
     forget_(mine / "in", mine / "lake", "ann@example.com")
@@ -142,6 +143,7 @@ def test_a_person_stays_away_from_later_runs_and_rebuilds(both, sail):
         assert books["read"] == sum(books.values()) - books["read"]
 
 
+@pytest.mark.slow
 def test_files_that_were_replayed_are_rid_of_a_person_and_are_not_read_again(sail, tmp_path):
     source, lake = logs(tmp_path / "in", with_ann=True), tmp_path / "lake"
     kept = lake / REPLAYED / "clickstream" / "repaired.csv.gz"
@@ -239,6 +241,7 @@ def test_what_is_no_address_is_not_taken_for_one(text):
     assert list(addresses(text)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ["x", "1", "@", "x@", "=", "&x=", " ", "%40", "x%40x&"])
 def test_a_long_text_takes_no_long_time(piece):
     """Quadratic work on a quarter of a mebibyte would take many minutes."""
@@ -249,6 +252,7 @@ def test_a_long_text_takes_no_long_time(piece):
     assert masks.hide_addresses(long)
 
 
+@pytest.mark.slow
 def test_a_long_text_full_of_addresses_takes_little_memory():
     """Of a mebibyte there may be a million, of some hundred characters each."""
     rng = Random(1)
@@ -284,6 +288,7 @@ def test_nobody_is_told_apart_from_somebody(both, capsys):
     assert "is out of the lake" not in shown
 
 
+@pytest.mark.slow
 def test_an_order_is_taken_back(sail, both, capsys):
     mine, _ = both
     places = ["--input", str(mine / "in"), "--output", str(mine / "lake")]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date
 
 import duckdb
+import pytest
 from rich.console import Console
 
 import lakes
@@ -27,6 +28,7 @@ def places_of_ann(folder):
     return [str(file) for file, text in texts.items() if any(name in text for name in NAMES)]
 
 
+@pytest.mark.slow
 def test_the_person_leaves_stream_and_statistics_too(sail, tmp_path, monkeypatch):
     source = logs(tmp_path / "in", with_ann=True)
     stream = Stream(

@@ -182,6 +182,7 @@ def _dies(before: bool) -> Callable[[Lake, log.Entry], None]:
     return append
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crash", ["none", "before the commit point", "after it"])
 def test_a_run_that_sleeps_anywhere_undoes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash: str

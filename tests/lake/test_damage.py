@@ -175,6 +175,7 @@ def _empty(file: Path) -> None:
     file.write_bytes(b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [Path.unlink, _empty], ids=["missing", "empty"])
 @pytest.mark.parametrize("which", ["manifest.json", "log", "ledger", "copy"])
 def test_no_run_ends_well_with_other_rows(

@@ -157,6 +157,7 @@ def measure() -> Iterator[parser_memory.Measure]:
         yield measured
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", HUGE if FULL else SHORT)
 def test_huge_things_take_little_memory(
     tmp_path: Path, measure: parser_memory.Measure, case: str

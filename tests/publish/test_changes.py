@@ -126,6 +126,7 @@ def test_months_that_no_run_touched_are_not_read(destination, tmp_path):
     assert publish(after, config, runs(2))["database"]["sent"] == SENT
 
 
+@pytest.mark.slow
 def test_a_day_of_two_months_is_counted_whole(destination, tmp_path):
     """1 May in Auckland begins on 30 April, 12:00 UTC."""
     lake = tmp_path / "lake"
@@ -141,6 +142,7 @@ def test_a_day_of_two_months_is_counted_whole(destination, tmp_path):
     assert days == [("2018-04-02", 1), ("2018-05-01", 2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", ["kept no longer", "a row is missing", "a key was altered"])
 def test_all_is_sent_where_changes_do_not_fit(destination, tmp_path, why):
     lake = tmp_path / "lake"
@@ -166,6 +168,7 @@ def test_all_is_sent_where_much_has_changed(destination, tmp_path):
     assert "sent" not in publish(after, config, runs(2))["database"]
 
 
+@pytest.mark.slow
 def test_another_lake_takes_the_place_of_all(destination, tmp_path):
     before = first(tmp_path / "one")
     publish(before, destination.config(tmp_path / "one"), runs(1))
@@ -177,6 +180,7 @@ def test_another_lake_takes_the_place_of_all(destination, tmp_path):
     assert shown(destination) == SECOND
 
 
+@pytest.mark.slow
 def test_a_failure_amid_the_changes_leaves_the_run_before(destination, tmp_path, monkeypatch):
     lake = tmp_path / "lake"
     config, before = destination.config(lake), first(lake)
@@ -198,6 +202,7 @@ def always(monkeypatch):
     monkeypatch.setattr(postgresql, "PATIENCE_SECONDS", 0.2)
 
 
+@pytest.mark.slow
 def test_a_reader_stays_with_its_run(destination, tmp_path, always):
     lake = tmp_path / "lake"
     config, before = destination.config(lake), generation(lake, 1)
@@ -211,6 +216,7 @@ def test_a_reader_stays_with_its_run(destination, tmp_path, always):
         assert seen(query) == {2}
 
 
+@pytest.mark.slow
 def test_a_polling_reader_sees_one_run_at_a_time(destination, tmp_path, always):
     lake = tmp_path / "lake"
     state = generation(lake, 1, rows=300)
@@ -224,6 +230,7 @@ def test_a_polling_reader_sees_one_run_at_a_time(destination, tmp_path, always):
     assert len(set(poller.observed)) > 1
 
 
+@pytest.mark.slow
 def test_nights_of_chance_end_in_the_same_rows(destination, tmp_path, always):
     lake, choose = tmp_path / "lake", random.Random(5)
     rows = {i: i for i in range(30)}
@@ -248,6 +255,7 @@ def test_nights_of_chance_end_in_the_same_rows(destination, tmp_path, always):
         assert names == {i: str(n) if n % 3 else None for i, n in rows.items()}
 
 
+@pytest.mark.slow
 def test_staging_gets_its_new_rows(make_destination, destination, tmp_path):
     lake, main = tmp_path / "lake", make_destination("duckdb", "readers")
     config = destination.config(lake, staging_url=destination.url, url=main.url)

@@ -101,6 +101,7 @@ def test_a_run_that_is_shown_already_is_not_published_again(destination, tmp_pat
     assert destination.ask("select published_at from clicklake_publication") == when
 
 
+@pytest.mark.slow
 def test_a_reader_with_an_open_transaction_stays_with_its_run(destination, tmp_path, monkeypatch):
     monkeypatch.setattr(postgresql, "PATIENCE_SECONDS", 0)
     config = destination.config(tmp_path / "lake")
@@ -117,6 +118,7 @@ def seen_anew(destination: Destination) -> set[int | None]:
         return seen(query)
 
 
+@pytest.mark.slow
 def test_a_polling_reader_sees_one_run_at_a_time(destination, tmp_path):
     lake = tmp_path / "lake"
     publish(generation(lake, 1), destination.config(lake), runs(1))
@@ -148,6 +150,7 @@ publish(half, Destination(kind, url, schema).config(Path(lake)), runs(2))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_publication_changes_nothing_and_the_next_one_completes_it(destination, tmp_path):
     lake = tmp_path / "lake"
     publish(generation(lake, 1), destination.config(lake), runs(1))
@@ -290,12 +293,11 @@ class TestPostgreSQL:
         yield proxy
         proxy.close()
 
-    @pytest.mark.parametrize(
-        ("cuts", "rows"), [(4, 100), pytest.param(50, 50_000, marks=pytest.mark.slow)]
-    )
+    @pytest.mark.slow
     def test_a_cut_connection_changes_nothing_and_the_next_run_completes_it(
-        self, destination, proxy, tmp_path, cuts, rows
+        self, destination, proxy, tmp_path
     ):
+        cuts, rows = 50, 10_000
         lake = tmp_path / "lake"
         config = destination.config(lake)
         through = destination.config(

@@ -45,6 +45,7 @@ def seen_anew(destination: Destination) -> set[int | None]:
         return seen(query)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [drop, empty], ids=["dropped", "emptied"])
 def test_it_comes_back(destination, tmp_path, how: Callable):
     lake = tmp_path / "lake"
@@ -57,6 +58,7 @@ def test_it_comes_back(destination, tmp_path, how: Callable):
     assert publish(snapshot, config, runs(1))["database"]["status"] == "current"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["users", "clicklake_publication"])
 def test_it_comes_back_with_new_data(destination, tmp_path, table):
     lake = tmp_path / "lake"
@@ -113,6 +115,7 @@ class TestPostgreSQL:
     def destination(self, make_destination):
         return make_destination("postgresql")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "damage",
         [

@@ -65,6 +65,7 @@ def test_exports_go_into_the_lake_and_no_database_is_made(remote, tmp_path):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["duckdb", "sqlite"])
 def test_a_database_is_filled_from_s3(remote, tmp_path, kind):
     destination = Destination(kind, f"{kind}:///{tmp_path}/here.{kind}")

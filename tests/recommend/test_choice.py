@@ -81,6 +81,7 @@ def trails(users: int = 2000) -> Interactions:
     return Interactions.of(np.array(rows), np.array(pages), np.ones(len(rows)), np.array(times), 60)
 
 
+@pytest.mark.slow
 def test_order_counts_where_the_latest_page_says_what_comes_next():
     assert choose(trails(), SETTINGS, None).spec.decay < 1
     assert choose(world(times=True), SETTINGS, None).spec.decay == 1, "there order says nothing"

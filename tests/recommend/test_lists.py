@@ -180,6 +180,7 @@ def assert_best_of(allowed: np.ndarray, found: np.ndarray, k: int) -> None:
         assert [page for page in found[row] if page >= 0] == expected
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # the first call compiles
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 20]), st.sampled_from([5, 300]))
 def test_the_best_by_similar_pages_are_those_of_a_full_sort(seed, k, pages):

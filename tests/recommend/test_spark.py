@@ -16,7 +16,7 @@ from clicklake.recommend.interactions import Weighting
 from clicklake.recommend.views import weighted
 from recommend_support import digest, run, shops, spelling, users
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
 
 def test_both_engines_make_the_same_table(spark, tmp_path):

@@ -156,6 +156,7 @@ def bucket(monkeypatch):
     server.stop()
 
 
+@pytest.mark.slow
 def test_a_lake_on_s3_has_the_same_report(reported, bucket):
     place, metrics = reported
     remote = open_storage(bucket)
@@ -174,6 +175,7 @@ def tab(tmp_path_factory):
         yield page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 390])
 @pytest.mark.parametrize("name", ["report", "index"])

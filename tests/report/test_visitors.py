@@ -34,6 +34,7 @@ def days_of(row: dict, zone: str) -> date:
     return row["started_at"].astimezone(ZoneInfo(zone)).date()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
 def test_sessions_and_bounces_by_day(sample_lake, people, zone):
     visitors = found(sample_lake, zone).visitors

@@ -67,6 +67,7 @@ def test_nothing_of_a_bad_file_is_in_the_lake(
     assert row["first_run"] == row["last_run"] == metrics["run_id"]
 
 
+@pytest.mark.slow
 def test_a_bad_file_is_tried_again_until_it_reads(sail: Engine, tmp_path: Path) -> None:
     hostile.write(GOOD, tmp_path / "in")
     file = tmp_path / "in" / "Clickstream" / "x.csv.gz"
@@ -125,6 +126,7 @@ def test_too_many_bad_files_are_refused(sail: Engine, tmp_path: Path, how: dict)
     assert not list((tmp_path / "lake").rglob("*.parquet"))
 
 
+@pytest.mark.slow
 def test_the_exit_code_is_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hostile.write(GOOD, tmp_path / "in")
     (tmp_path / "in" / "Clickstream" / "x.csv.gz").write_bytes(WHOLE[:2000])

@@ -66,6 +66,7 @@ def test_what_was_read_is_not_new(checked: Checked, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "lake").rglob("*")} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "files, code, cause",
     [

@@ -99,6 +99,7 @@ def test_a_lake_of_the_first_format_is_asked_and_proven(lake: Path) -> None:
     assert is_proven(lake)
 
 
+@pytest.mark.slow
 def test_a_lake_of_the_first_format_with_nothing_new_stays_as_it_is(
     sail: Engine, lake: Path, logs: Path, original: dict[str, list]
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_lake_of_the_first_format_with_nothing_new_stays_as_it_is(
     assert as_it_was(lake, original)
 
 
+@pytest.mark.slow
 def test_a_lake_of_the_first_format_takes_new_logs(sail: Engine, lake: Path, logs: Path) -> None:
     """It becomes the lake that one run of today over all logs makes."""
     (logs / "UserUpdates" / "later.csv").write_bytes(LATER)
@@ -175,6 +177,7 @@ CHANGES = [
 QUICK = ("clickstream", "sessions", "quarantine")  # nothing is recommended anew for them
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "table, alter",
     [
@@ -200,6 +203,7 @@ def test_a_table_of_other_columns_is_computed_anew_from_the_lake(
     assert brought_up_to_date(sail, logs, lake)["status"] == "nothing_new"
 
 
+@pytest.mark.slow
 def test_a_table_of_other_rules_is_computed_anew(
     sail: Engine, lake: Path, logs: Path, original: dict[str, list]
 ) -> None:
@@ -214,6 +218,7 @@ def test_a_table_of_other_rules_is_computed_anew(
     assert as_it_was(lake, original)
 
 
+@pytest.mark.slow
 def test_a_column_of_the_logs_that_the_lake_lacks_is_null(
     sail: Engine, lake: Path, logs: Path, original: dict[str, list]
 ) -> None:

@@ -23,6 +23,7 @@ def test_every_odd_value_on_sail(sail: Engine, tmp_path: Path, seed: int, multil
     check(sail, tmp_path, hostile.build(seed), csv_multiline=multiline)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("bucket_bytes", [300, 3000])
 def test_users_in_parts(
@@ -70,6 +71,7 @@ def test_every_odd_value_on_spark(spark: Engine, tmp_path: Path, seed: int) -> N
     check(spark, tmp_path, hostile.build(seed))
 
 
+@pytest.mark.slow
 def test_other_session_and_bot_settings(sail: Engine, tmp_path: Path) -> None:
     check(sail, tmp_path, hostile.build(7), session_gap_minutes=5, bot_views_per_minute=3)
 

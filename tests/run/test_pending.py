@@ -50,12 +50,14 @@ def _grows(engine: Engine, folder: Path, cuts: list[int]) -> None:
     assert lakes.differences(folder / "lake", whole) == []
 
 
+@pytest.mark.slow
 def test_growth_at_any_byte_is_growth(sail: Engine, tmp_path: Path) -> None:
     begin = len(HEADER)
     cuts = [begin - 9, begin, begin + 7, begin + 18, begin + 19, begin + 21, begin + 40]
     _grows(sail, tmp_path, [*cuts, len(CLICKS)])
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_growth_on_spark(spark: Engine, tmp_path: Path) -> None:
     _grows(spark, tmp_path, [len(HEADER) + 20, len(CLICKS)])

@@ -100,6 +100,7 @@ def test_the_folders_hold_the_present_state_alone(lake: Path, made: list[Day]) -
     assert kept > len(snapshot(LocalStorage(lake)).manifest.all_files)
 
 
+@pytest.mark.slow
 def test_a_rollback_is_the_earlier_state_and_the_next_run_reads_what_came_since(
     lake: Path, made: list[Day], sail: Engine
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_rollback_is_the_earlier_state_and_the_next_run_reads_what_came_since(
     assert verify.main(_settings(lake), _quiet()) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["move", "link", "delete", "create"])
 @pytest.mark.parametrize("call", [1, 2, 3])
 def test_a_rollback_that_was_cut_off_is_there_or_not(

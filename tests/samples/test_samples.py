@@ -100,6 +100,7 @@ def test_a_year_is_the_year_2018():
     assert samples.of_size(10**9, days=365).start == date(2018, 1, 1)
 
 
+@pytest.mark.slow
 def test_the_script_writes_once(tmp_path):
     script = str(ROOT / "src" / "scripts" / "generate.py")
     command = [sys.executable, script, "--output", str(tmp_path / "a"), "--days=2", "--seed=3"]
@@ -148,6 +149,7 @@ def test_it_is_small():
     assert sum(path.stat().st_size for path in SAMPLE.rglob("*") if path.is_file()) < 2_000_000
 
 
+@pytest.mark.slow
 def test_it_reaches_every_fate_and_reason(result):
     assert {source: set(found) for source, found in result.reasons.items()} == hostile.REASONS
     for source, books in result.books.items():
@@ -156,6 +158,7 @@ def test_it_reaches_every_fate_and_reason(result):
     assert result.refused == []
 
 
+@pytest.mark.slow
 def test_few_rows_are_quarantined_in_all_and_on_any_day(files, result):
     for source, books in result.books.items():
         assert 0 < books["quarantined"] / books["read"] < 0.02
@@ -185,6 +188,7 @@ def test_duplicates_lie_in_different_files(texts):
         assert sum(len(paths) > 1 for paths in places.values()) >= 40
 
 
+@pytest.mark.slow
 def test_rows_come_late_and_over_the_border_of_a_month(files):
     for source, contents in files.items():
         delays = Counter()

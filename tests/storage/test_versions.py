@@ -33,6 +33,7 @@ def versions(client, name):
     return sorted((key, body["Body"].read()) for key, body in bodies) + markers
 
 
+@pytest.mark.slow
 def test_old_versions_go_and_present_ones_stay(client):
     storage = bucket(client, "versioned", versioned=True)
     for content in (b"1", b"2", b"3"):
@@ -54,6 +55,7 @@ def test_old_versions_go_and_present_ones_stay(client):
     assert storage.delete_old_versions() == 0
 
 
+@pytest.mark.slow
 def test_a_bucket_without_versioning_and_a_folder_keep_none(client, tmp_path):
     storage = bucket(client, "plain", versioned=False)
     storage.write("file", b"1")

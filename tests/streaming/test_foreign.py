@@ -143,6 +143,7 @@ def users_of(*publications):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number, is_known", [(2**52, True), (9_000_000, False), (61, True), (7, False)]
 )
@@ -164,6 +165,7 @@ def test_it_stops_neither_publisher_nor_reader(lake, state, stream, out, number,
     assert batch_users(out) == users_of(first, second)
 
 
+@pytest.mark.slow
 def test_one_that_was_there_first_is_not_counted_where_the_publisher_shows_later(
     lake, state, stream, out
 ):
@@ -197,6 +199,7 @@ def older_release(monkeypatch):
     monkeypatch.setattr(State, "begin", lambda _: Mark("", 2**53))
 
 
+@pytest.mark.slow
 def test_a_stream_of_an_older_release_goes_on_with_marks(lake, state, stream, out, monkeypatch):
     first, second = random_events(60), random_events(60, seed=2, after=24)
     with monkeypatch.context() as patch:

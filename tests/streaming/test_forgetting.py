@@ -184,6 +184,7 @@ def broken(*_, **__):
     raise InputError("broken.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", range(1, 12))
 def test_killed_while_it_is_taken_back_a_second_attempt_completes_it(
     scene, tmp_path, monkeypatch, at
@@ -272,6 +273,7 @@ def test_what_a_retraction_is(message, expected):
         assert parse(body) == expected
 
 
+@pytest.mark.slow
 def test_kinesis_is_told_without_a_name(tmp_path, monkeypatch):
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

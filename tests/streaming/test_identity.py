@@ -79,6 +79,7 @@ def kinesis(monkeypatch):
     server.stop()
 
 
+@pytest.mark.slow
 def test_a_kinesis_stream_of_the_same_name_elsewhere_is_refused(tmp_path, kinesis):
     scene = Scene(tmp_path, "kinesis://known")
     scene.in_region("us-east-1")

@@ -139,6 +139,7 @@ def no_sleep(monkeypatch):
     monkeypatch.setattr("clicklake.streaming.kinesis.time.sleep", lambda _: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_refused_records_and_lost_answers_lose_and_double_nothing(
     lake, state, kinesis, seed, no_sleep
@@ -150,6 +151,7 @@ def test_refused_records_and_lost_answers_lose_and_double_nothing(
     assert_once_in_order(kinesis, lake)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_within_a_chunk_it_goes_on_where_it_stopped(
     lake, state, kinesis, no_sleep
 ):
@@ -167,6 +169,7 @@ def test_killed_again_and_again_within_a_chunk_it_goes_on_where_it_stopped(
     assert_once_in_order(kinesis, lake)
 
 
+@pytest.mark.slow
 def test_a_doubled_record_is_counted_once(lake, state, kinesis, tmp_path):
     lake.commit(random_events(100))
     run(lake, state, kinesis)
@@ -199,6 +202,7 @@ def test_the_reader_has_the_publishers_order_and_quarantines_by_shard_and_number
         assert file["unique users"] == len({row["anonymous_user_id"] for row in part})
 
 
+@pytest.mark.slow
 def test_reading_goes_on_after_a_shard_was_split(lake, state, kinesis, tmp_path):
     lake.commit(random_events(60, visitors=12))
     run(lake, state, kinesis)

@@ -84,6 +84,7 @@ def test_what_is_no_event_has_a_reason(body, reason):
     assert str(bad.value) == reason
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(
     st.binary(max_size=200)

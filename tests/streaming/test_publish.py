@@ -285,6 +285,7 @@ class Killer:
         return changed
 
 
+@pytest.mark.slow
 def test_killed_at_any_change_of_a_file_the_stream_is_that_of_an_undisturbed_run(
     tmp_path, monkeypatch
 ):

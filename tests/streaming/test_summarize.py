@@ -125,6 +125,7 @@ def test_more_events_complete_the_partial_file(stream, out):
         assert parsed(out) == counted(rows[: first + 7], 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [1, 3, 7, 1000])
 def test_files_and_tables_do_not_depend_on_micro_batches(stream, out, monkeypatch, lines, tmp_path):
     put(stream, in_time(random_events(300)) + random_events(50, seed=2))
@@ -371,6 +372,7 @@ def postgres_url():
         yield url
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["duckdb", "postgresql"])
 def test_the_databases_hold_the_same(stream, out, tmp_path, kind, postgres_url):
     url = postgres_url if kind == "postgresql" else f"duckdb:///{tmp_path / 's.duckdb'}"
@@ -396,6 +398,7 @@ def test_a_connection_that_fails_is_told_without_a_password_or_a_row(monkeypatch
     assert "canary" not in str(failure.value)
 
 
+@pytest.mark.slow
 def test_stream_and_daily_batch_agree_on_each_day(tmp_path, out):
     lake = TestLake(tmp_path / "lake")
     lake.commit(random_events(900, hours=70))

@@ -46,6 +46,7 @@ def data_of(page):
     return json.loads(inside[1])
 
 
+@pytest.mark.slow
 def test_publish_summarize_and_the_page_for_cron(settings, lake, tmp_path):
     lake.commit(random_events(25))
     assert stream(settings, "publish").stdout.startswith("25 events published")
@@ -63,6 +64,7 @@ def test_publish_summarize_and_the_page_for_cron(settings, lake, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments, code, says",
     [
@@ -146,6 +148,7 @@ def test_the_page_asks_nothing_of_another_machine():
     assert "innerHTML" not in page
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_a_follower_has_just_read(settings, lake):
     lake.commit(random_events(15))
     stream(settings, "publish")
