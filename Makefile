@@ -1,4 +1,4 @@
-# `make etl` runs the job on the sample data; `make test` runs the fast tests (some 7 minutes on two cores);
+# `make etl` runs the job on the sample data; `make test` runs the fast tests (two minutes);
 # `make test-all` adds what takes longer. Everything needed is installed into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
