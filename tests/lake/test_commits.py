@@ -12,6 +12,7 @@ import pytest
 
 from clicklake.errors import AccessError, LeaseHeldError
 from clicklake.lake import STAGING, Change, Lake, LiveFile, Manifest, log, snapshot
+from clicklake.lake.retention import NOTHING, Retention
 from clicklake.storage import LocalStorage, S3Storage
 
 
@@ -34,8 +35,8 @@ def storage(tmp_path: Path) -> LocalStorage:
     return LocalStorage(tmp_path)
 
 
-def _opened(storage: LocalStorage, **how: bool) -> Lake:
-    lake = Lake(storage)
+def _opened(storage: LocalStorage, retention: Retention = NOTHING, **how: bool) -> Lake:
+    lake = Lake(storage, retention)
     lake.open(**how)
     return lake
 
@@ -44,8 +45,13 @@ def _files(storage: LocalStorage) -> list[str]:
     return [info.path for info in storage.list("users")]
 
 
-def _committed(storage: LocalStorage, run: str, removes: tuple[str, ...] = ()) -> None:
-    lake = _opened(storage)
+def _committed(
+    storage: LocalStorage,
+    run: str,
+    removes: tuple[str, ...] = (),
+    retention: Retention = NOTHING,
+) -> None:
+    lake = _opened(storage, retention)
     lake.commit(_change(lake, run, removes))
 
 
@@ -153,6 +159,8 @@ class Sleeper(LocalStorage):
             else:
                 copy.write(target, data)
 
+    link = move
+
 
 def _sleepy(name: str) -> Callable[..., object]:
     real = getattr(LocalStorage, name)
@@ -184,38 +192,43 @@ def _dies(before: bool) -> Callable[[Lake, log.Entry], None]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("crash", ["none", "before the commit point", "after it"])
+@pytest.mark.parametrize("retention", [NOTHING, Retention()], ids=["kept: none", "kept: earlier"])
 def test_a_run_that_sleeps_anywhere_undoes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash: str, retention: Retention
 ) -> None:
-    """It heals, opens or commits; another takes over meanwhile, and replaces every file."""
+    """It heals, opens or commits; another takes over meanwhile, and replaces every file.
+
+    `retention`: of an earlier state there is no copy, or one that might be put back.
+    """
     monkeypatch.setattr("os.fsync", lambda descriptor: None)  # only so that it is quick
     for at in range(1, 10**6):
         (tmp_path / str(at)).mkdir()
         place = LocalStorage(tmp_path / str(at))
-        _committed(place, "one")
+        _committed(place, "one", (), retention)
         if crash != "none":
             with monkeypatch.context() as patch, suppress(CrashError):
                 patch.setattr(Lake, "_append", _dies(before=crash.startswith("before")))
-                _committed(place, "dead", ("users/one.parquet",))
+                _committed(place, "dead", ("users/one.parquet",), retention)
 
         def other(place: LocalStorage = place) -> None:
-            lake = _opened(place, fence=True)
+            lake = _opened(place, retention, fence=True)
             live = tuple(file.path for file in lake.manifest.files("users"))
             lake.commit(_change(lake, "other", live))
 
         asleep = Sleeper(place.folder, at, other)
         with suppress(LeaseHeldError):
-            lake = _opened(asleep, fence=crash != "none")
+            lake = _opened(asleep, retention, fence=crash != "none")
             lake.commit(_change(lake, "sleeper", ("users/one.parquet",)))
         if not asleep.has_slept:
             break
-        _opened(place)
+        seen = snapshot(place).run_id  # before anybody puts right what the sleeper did
+        _opened(place, retention)
         entries = [json.loads(place.read(info.path)) for info in place.list("_clicklake/log")]
         runs = [entry["run_id"] for entry in entries if "run_id" in entry]
         assert len(set(runs)) == len(runs)
         assert "other" in runs
         now = snapshot(place)
-        assert now.run_id == runs[-1], at
+        assert seen == now.run_id == runs[-1], at
         assert _files(place) == sorted(file.path for file in now.live("users")), at
     assert at > 30
 

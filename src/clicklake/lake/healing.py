@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import permutations
 
-from clicklake.errors import DamagedError
+from clicklake.errors import ClicklakeError, DamagedError
 from clicklake.lake import log, places
 from clicklake.lake.manifest import RETAINED, LiveFile, Manifest, NewerFormatError
 from clicklake.lake.places import DATA, MANIFEST, STAGING, STATE
@@ -56,11 +56,29 @@ def heal(storage: Storage) -> Healed:
 
 
 def apply(storage: Storage, entry: log.Entry) -> None:
-    """Do what an entry says; the manifest goes last, before the old files."""
-    storage.move(move for move in entry.moves if move[1] != MANIFEST)
-    storage.link(entry.links)
-    storage.move(move for move in entry.moves if move[1] == MANIFEST)
-    storage.delete(entry.removes)
+    """Do what an entry says; the manifest goes last, before the old files.
+
+    Whoever was paused here, while others went on, may have given files names that these have
+    taken from them; it takes them away again.
+    """
+    try:
+        storage.move(move for move in entry.moves if move[1] != MANIFEST)
+        storage.link(entry.links)
+        storage.move(move for move in entry.moves if move[1] == MANIFEST)
+        storage.delete(entry.removes)
+    finally:
+        removed = _removed_since(storage, entry.seq)
+        storage.delete([name for _, name in entry.links if name in removed])
+
+
+def _removed_since(storage: Storage, seq: int) -> set[str]:
+    """What the commits after one take away."""
+    removed: set[str] = set()
+    for number in log.numbers(storage):
+        if number > seq:
+            with suppress(DamagedError):
+                removed.update(log.read(storage, number).removes)
+    return removed
 
 
 def _present(storage: Storage) -> tuple[Manifest | None, DamagedError | None]:
@@ -124,19 +142,16 @@ def _without_log(storage: Storage, damage: DamagedError | None) -> Healed:
 
 
 def _as_committed(storage: Storage, entry: log.Entry, present: Manifest | None) -> Healed:
-    """The state that an entry says."""
-    if present and _is_of(storage, entry):
+    """The state that an entry says. Raises ClicklakeError if it is no longer the newest."""
+    if present and _is_of(storage.read(MANIFEST), entry):
         storage.delete(entry.removes)
         return Healed(present)
     with suppress(DamagedError):  # of a file that is gone: the copy and the files decide
         apply(storage, entry)
     was_seen = present is not None and present.seq >= entry.seq
-    if not _is_of(storage, entry):
-        copy = storage.read(places.state(entry.seq, "manifest.json"))
-        if copy is None or entry.manifest is None or not entry.manifest.fits(copy):
-            place = storage.uri(MANIFEST)
-            raise DamagedError(f"{place}: is not the one of run {entry.run_id}. {_WAY_OUT}")
-        storage.write(MANIFEST, copy)
+    found = storage.read(MANIFEST)
+    if not _is_of(found, entry):
+        _restore(storage, entry, found)
         storage.delete(entry.removes)
         was_seen = True
     manifest, damage = _present(storage)
@@ -145,16 +160,28 @@ def _as_committed(storage: Storage, entry: log.Entry, present: Manifest | None) 
     return Healed(manifest, None if was_seen else entry.run_id)
 
 
-def _is_of(storage: Storage, entry: log.Entry) -> bool:
-    """Whether the manifest on disk is the one that an entry brings."""
-    data = storage.read(MANIFEST)
-    if data is None:
-        return False
-    if entry.manifest:
-        return entry.manifest.fits(data)
+def _restore(storage: Storage, entry: log.Entry, found: bytes | None) -> None:
+    """Put an entry's copy of its manifest in the place of what was found there."""
+    place = storage.uri(MANIFEST)
+    copy = storage.read(places.state(entry.seq, "manifest.json"))
+    if copy is None or entry.manifest is None or not entry.manifest.fits(copy):
+        raise DamagedError(f"{place}: is not the one of run {entry.run_id}. {_WAY_OUT}")
+    if _number(found) > entry.seq or not storage.swap(MANIFEST, found, copy):
+        raise ClicklakeError(f"{place}: has changed while it was put right. Run again.")
+
+
+def _is_of(found: bytes | None, entry: log.Entry) -> bool:
+    """Whether a manifest is the one that an entry brings."""
+    if found is None or entry.manifest is None:
+        return _number(found) == entry.seq
+    return entry.manifest.fits(found)
+
+
+def _number(found: bytes | None) -> int:
+    """Of a manifest's commit; 0 if it cannot be read."""
     with suppress(DamagedError):
-        return Manifest.from_json(data, MANIFEST).seq == entry.seq
-    return False
+        return Manifest.from_json(found, MANIFEST).seq if found else 0
+    return 0
 
 
 def _copy(storage: Storage, seq: int) -> Manifest | None:

@@ -67,6 +67,9 @@ class Storage(Protocol):
     def create(self, path: str, data: bytes) -> bool:
         """Make a small file if there is none, durably; False if there was one."""
 
+    def swap(self, path: str, known: bytes | None, data: bytes) -> bool:
+        """Replace a small file whose content is known (None: there is none); False if it is not."""
+
     def move(self, moves: Iterable[tuple[str, str]]) -> None:
         """Move files in parallel; a file that is already moved is left."""
 

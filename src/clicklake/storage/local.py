@@ -122,6 +122,13 @@ class LocalStorage:
             sync_path(self._at(path).parent)
             return True
 
+    def swap(self, path: str, known: bytes | None, data: bytes) -> bool:
+        """Whoever writes a local lake has its lock."""
+        if self.read(path) != known:
+            return False
+        self.write(path, data)
+        return True
+
     def _temporary(self, path: str, data: bytes) -> Path:
         target = self._at(path)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -128,6 +128,15 @@ class S3Storage:
         """As the interface says; an answer that was lost is told apart by the content."""
         return self.put_if(path, data, IfNoneMatch="*") is not None
 
+    def swap(self, path: str, known: bytes | None, data: bytes) -> bool:
+        if known is None:
+            return self.create(path, data)
+        # First the version, then the content: the write fails if that is of a later version.
+        head = self.head(path)
+        if head is None or self.read(path) != known:
+            return False
+        return self.put_if(path, data, IfMatch=f'"{head.version}"') is not None
+
     def put_if(self, path: str, data: bytes, **condition: str) -> str | None:
         """Write under a condition (IfMatch, IfNoneMatch); the new version, None if it fails."""
         try:
