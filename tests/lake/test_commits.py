@@ -221,7 +221,8 @@ def test_a_run_that_sleeps_anywhere_undoes_nothing(
             lake.commit(_change(lake, "sleeper", ("users/one.parquet",)))
         if not asleep.has_slept:
             break
-        seen = snapshot(place).run_id  # before anybody puts right what the sleeper did
+        # Before anybody puts right what the sleeper did.
+        seen, files = snapshot(place).run_id, _files(place)
         _opened(place, retention)
         entries = [json.loads(place.read(info.path)) for info in place.list("_clicklake/log")]
         runs = [entry["run_id"] for entry in entries if "run_id" in entry]
@@ -229,7 +230,7 @@ def test_a_run_that_sleeps_anywhere_undoes_nothing(
         assert "other" in runs
         now = snapshot(place)
         assert seen == now.run_id == runs[-1], at
-        assert _files(place) == sorted(file.path for file in now.live("users")), at
+        assert files == _files(place) == sorted(file.path for file in now.live("users")), at
     assert at > 30
 
 

@@ -56,19 +56,23 @@ def heal(storage: Storage) -> Healed:
 
 
 def apply(storage: Storage, entry: log.Entry) -> None:
-    """Do what an entry says; the manifest goes last, before the old files.
+    """Do what an entry says; the manifest goes last, before the old files."""
+    storage.move(move for move in entry.moves if move[1] != MANIFEST)
+    _link(storage, entry.links, entry.seq)
+    storage.move(move for move in entry.moves if move[1] == MANIFEST)
+    storage.delete(entry.removes)
 
-    Whoever was paused here, while others went on, may have given files names that these have
-    taken from them; it takes them away again.
+
+def _link(storage: Storage, links: Sequence[tuple[str, str]], seq: int) -> None:
+    """Give files of a commit their second names, but for those that later ones have taken away.
+
+    A run that was paused here, while others went on, takes them away again itself.
     """
     try:
-        storage.move(move for move in entry.moves if move[1] != MANIFEST)
-        storage.link(entry.links)
-        storage.move(move for move in entry.moves if move[1] == MANIFEST)
-        storage.delete(entry.removes)
+        storage.link(links)
     finally:
-        removed = _removed_since(storage, entry.seq)
-        storage.delete([name for _, name in entry.links if name in removed])
+        removed = _removed_since(storage, seq)
+        storage.delete([name for _, name in links if name in removed])
 
 
 def _removed_since(storage: Storage, seq: int) -> set[str]:
@@ -212,7 +216,7 @@ def _mend_names(storage: Storage, manifest: Manifest, there: Mapping[str, FileIn
         for name, lost in permutations(_names(manifest, file), 2):
             if lost not in there and name in there and there[name].size == file.bytes:
                 mended.append((name, lost))
-    storage.link(mended)
+    _link(storage, mended, manifest.seq)
     return bool(mended)
 
 
