@@ -257,8 +257,8 @@ MUTANTS = [
     Mutant(
         "the manifest changes before the new files are in",
         "lake/healing.py",
-        "    storage.move(move for move in entry.moves if move[1] != MANIFEST)\n    storage.link",
-        "    storage.move(move for move in entry.moves if move[1] == MANIFEST)\n    storage.link",
+        "    storage.move(move for move in entry.moves if move[1] != MANIFEST)\n    _link",
+        "    storage.move(move for move in entry.moves if move[1] == MANIFEST)\n    _link",
         "tests/lake/test_commits.py",
     ),
     Mutant(
