@@ -617,6 +617,23 @@ def test_a_session_belongs_to_the_month_of_its_start():
     assert len({row.session_id for row in result.tables["clickstream"]}) == 1
 
 
+def test_steps_are_counted_by_session_and_month():
+    """Two sessions go from / to /b; one of them twice, and in May once more, alone."""
+    may = 1_525_132_800
+    result = clicks(
+        *(click(url=url, at=may - 300 + 60 * n) for n, url in enumerate(("/", "/b", "/", "/b"))),
+        click(url="/", at=may),
+        click(url="/b", at=may + 60),
+        click(who="w", url="/", at=NOON),
+        click(who="w", url="/b?x", at=NOON + 60),
+        click(who="b", url="/", at=NOON, browser="Googlebot"),
+        click(who="b", url="/b", at=NOON + 60, browser="Googlebot"),
+    )
+    april = 1_522_540_800 * 10**6
+    assert result.tables["page_steps"] == [("/", "/b", 2, april, 2018, 4)]
+    assert result.tables["page_follows"] == [("/", 1, "/b", 2, 1.0, 1.0)]
+
+
 def test_folders_are_read_with_the_other_sources_left_out(tmp_path):
     (tmp_path / "UserUpdates" / "2018").mkdir(parents=True)
     (tmp_path / "UserUpdates" / "2018" / "u.csv").write_text("u")

@@ -23,6 +23,7 @@ SOURCES = ("user_updates", "page_views", "clickstream")
 class Table:
     """A table of the lake: what a row is, its data columns, its key, how its folders are laid out.
 
+    `source`: the one that all its rows come from; where that is rebuilt, so is the table.
     `rules` is the version of the rules by which its columns are computed: with another number
     the next run computes the table anew, from the lake itself.
     """
@@ -33,6 +34,7 @@ class Table:
     key: tuple[str, ...]
     partitions: tuple[str, ...] = ()
     time: str | None = None  # the column that `year` and `month` are taken from
+    source: str | None = None
     rules: int = 1
 
     @property
@@ -79,6 +81,7 @@ USER_UPDATES = Table(
     key=("updated_at", "user_id", "email", "name"),
     partitions=_MONTHLY,
     time="updated_at",
+    source="user_updates",
 )
 
 USERS = Table(
@@ -92,6 +95,7 @@ USERS = Table(
         last_updated_at=(TIMESTAMP, "time of the latest update"),
     ),
     key=("user_id",),
+    source="user_updates",
 )
 
 PAGE_VIEWS = Table(
@@ -105,6 +109,7 @@ PAGE_VIEWS = Table(
     key=("ts", "user_id", "url"),
     partitions=_MONTHLY,
     time="ts",
+    source="page_views",
 )
 
 USER_PAGE_VIEWS = Table(
@@ -144,6 +149,7 @@ CLICKSTREAM = Table(
     key=("anonymous_user_id", "url", "time", "browser", "os", "screen_resolution"),
     partitions=_MONTHLY,
     time="time",
+    source="clickstream",
 )
 
 SESSIONS = Table(
@@ -167,6 +173,40 @@ SESSIONS = Table(
     key=("session_id",),
     partitions=_MONTHLY,
     time="started_at",
+    source="clickstream",
+)
+
+PAGE_STEPS = Table(
+    "page_steps",
+    "a page that people viewed right after another, in a month",
+    _columns(
+        page=(TEXT, "a page: host and path of its URLs"),
+        next_page=(TEXT, "the page that was viewed next"),
+        sessions=(INT, "in how many sessions of the month it was; at least 2"),
+        month_start=(TIMESTAMP, "the month's first moment"),
+    ),
+    key=("page", "next_page", "month_start"),
+    partitions=_MONTHLY,
+    time="month_start",
+    source="clickstream",
+)
+
+PAGE_FOLLOWS = Table(
+    "page_follows",
+    "a page that is likely to be viewed after another",
+    _columns(
+        page=(TEXT, "a page: host and path of its URLs"),
+        rank=(pa.int32(), "1 (most likely) to 3"),
+        next_page=(TEXT, "the page that is viewed next"),
+        sessions=(INT, "sessions of page_steps that took this step, all months together"),
+        share=(pa.float64(), "their part of all sessions of steps from page"),
+        lift=(
+            pa.float64(),
+            "how many times as likely the step is as one from any page to next_page",
+        ),
+    ),
+    key=("page", "rank"),
+    source="clickstream",
 )
 
 PAGE_RECOMMENDATIONS = Table(
@@ -221,6 +261,8 @@ TABLES = {
         USER_PAGE_VIEWS,
         CLICKSTREAM,
         SESSIONS,
+        PAGE_STEPS,
+        PAGE_FOLLOWS,
         PAGE_RECOMMENDATIONS,
         QUARANTINE,
         BAD_FILES,

@@ -98,8 +98,8 @@ def test_odd_types_and_an_empty_answer(ask, shop):
 
 def test_the_tables_with_columns_and_rows(ask, shop):
     tables = {row["table"]: row for row in json.loads(ask("--tables", "--format", "json")[1])}
-    named = "bad_files clickstream daily_traffic page_recommendations page_views quarantine runs "
-    named += "sessions "
+    named = "bad_files clickstream daily_traffic page_follows page_recommendations page_steps "
+    named += "page_views quarantine runs sessions "
     assert " ".join(sorted(tables)) == named + "user_page_views user_updates users"
     assert tables["page_views"] == {
         "table": "page_views",

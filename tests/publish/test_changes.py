@@ -16,7 +16,7 @@ from fake_lake import NOON, write_lake
 from publish_support import Destination, Poller, follow, generation, runs, seen
 
 MAY = NOON + timedelta(days=30)
-NO_MODEL: dict = {"page_recommendations": []}
+NO_MODEL: dict = {"page_recommendations": [], "page_follows": []}
 
 
 def people(count: int, **changed: str) -> list[dict]:

@@ -131,6 +131,9 @@ def test_the_format_is_rfc_4180(tmp_path):
         b"user_id,email,recommended_url,rank,score,source,because_url\r\n"
         b"1,ann@example.com,/products/2/,1,0.5,similar,\r\n"
     )
+    assert (tmp_path / "lake/csv/page_follows.csv").read_bytes() == (
+        b"page,rank,next_page,sessions,share,lift\r\nshop.example/,1,shop.example/buy,2,1,1\r\n"
+    )
 
 
 def test_gzip(tmp_path):
@@ -171,6 +174,7 @@ def test_new_exports_replace_those_of_another_form(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == [
         "_publication.json",
         "mine.csv",
+        "page_follows.csv",
         "page_recommendations.csv",
         "user_page_views.csv",
     ]
@@ -198,6 +202,7 @@ def test_a_table_that_has_not_changed_keeps_its_exports(tmp_path):
     publish(after, settings, [])
     assert sorted(path.name for path in (lake / "csv").iterdir()) == [
         "_publication.json",
+        "page_follows-00000002-0001.csv",
         "page_recommendations-00000001-0001.csv",
         "user_page_views-00000002-0001.csv",
     ]
@@ -218,6 +223,7 @@ def test_a_failure_leaves_the_export_as_it_was(tmp_path, monkeypatch):
     assert (folder / "user_page_views.csv").read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == [
         "_publication.json",
+        "page_follows.csv",
         "page_recommendations.csv",
         "user_page_views.csv",
     ]

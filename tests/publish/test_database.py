@@ -92,6 +92,7 @@ def test_a_run_that_is_shown_already_is_not_published_again(destination, tmp_pat
     assert first["rows"] == {
         "user_page_views": 3,
         "page_recommendations": 3,
+        "page_follows": 3,
         "users": 3,
         "sessions": 3,
         "daily_traffic": 1,

@@ -14,6 +14,7 @@ from publish_support import Destination, generation, runs, seen
 TABLES = (
     "user_page_views",
     "page_recommendations",
+    "page_follows",
     "users",
     "sessions",
     "daily_traffic",

@@ -60,6 +60,7 @@ def test_exports_go_into_the_lake_and_no_database_is_made(remote, tmp_path):
     publish(snapshot, config(split_mb=1), runs(1))
     assert [info.path for info in remote.list("csv")] == [
         "csv/_publication.json",
+        "csv/page_follows-00000001-0001.csv",
         "csv/page_recommendations-00000001-0001.csv",
         "csv/user_page_views-00000001-0001.csv",
     ]

@@ -57,11 +57,11 @@ def ask(lake: Path, query: str) -> list[tuple]:
 
 
 def as_it_was(lake: Path, original: dict[str, list]) -> bool:
-    """Whether the columns that the kept lake has hold what they held.
+    """Whether the tables and columns that the kept lake has hold what they held.
 
     But for recommendations, which follow the release's model: these have their columns.
     """
-    original = {t: rows for t, rows in original.items() if t != "page_recommendations"}
+    original = {t: rows for t, rows in original.items() if rows and t != "page_recommendations"}
     names = {t: set().union(*map(json.loads, rows[:1])) for t, rows in original.items()}
 
     def cut(table: str, row: str) -> str:

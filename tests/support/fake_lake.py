@@ -55,6 +55,20 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "exit_path": "/buy",
         "is_bot": False,
     },
+    "page_steps": {
+        "page": "shop.example/",
+        "next_page": "shop.example/buy",
+        "sessions": 2,
+        "month_start": datetime(2018, 4, 1, tzinfo=UTC),
+    },
+    "page_follows": {
+        "page": "shop.example/",
+        "rank": 1,
+        "next_page": "shop.example/buy",
+        "sessions": 2,
+        "share": 1.0,
+        "lift": 1.0,
+    },
     "page_recommendations": {
         "user_id": 1,
         "email": "ann@example.com",

@@ -824,6 +824,7 @@ def build(seed: int, refused: bool = False) -> Files:
         if source == "clickstream":
             records += [_good_click(url=url) for url in _all_urls()]
             records += [row for events in (60, 61) for row in _burst(events)]
+            records += _walks(Random(seed))
         records += rng.sample(records, len(records) // 10)
         rng.shuffle(records)
         files[source] = dict(_NO_DATA)
@@ -862,6 +863,21 @@ def _burst(events: int) -> list[tuple[str, ...]]:
     return [
         _good_click(anonymous_user_id=visitor, time=time)
         for time in ("1522583999.999999", *times, last, "1522584060")
+    ]
+
+
+def _walks(rng: Random) -> list[tuple[str, ...]]:
+    """Visitors who go from one of few pages to another, over the end of a month."""
+    urls = ("https://s.example", "//S.Example/?q", "/a", "/a?b#c", "/é", "http://u@s.example:8/a")
+    may = 1525132800
+    return [
+        _good_click(
+            anonymous_user_id=f"walker{rng.randrange(5)}",
+            url=rng.choice(urls),
+            time=str(may + 600 * rng.randrange(-30, 30)),
+            browser=rng.choice(("Chrome", "Chrome", "Chrome", "Bingbot")),
+        )
+        for _ in range(150)
     ]
 
 

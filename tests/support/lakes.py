@@ -17,7 +17,7 @@ from clicklake import config, engines
 from clicklake.progress import Reporter
 from clicklake.run import job
 
-TABLES = ("user_updates", "users", "page_views", "user_page_views", "clickstream", "sessions")
+TABLES = tuple(oracle.ROWS)
 
 
 def configuration(source: Path | str, lake: Path | str, **changes: Any) -> config.Config:

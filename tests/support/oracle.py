@@ -48,6 +48,8 @@ Session = namedtuple(
     "session_id anonymous_user_id started_at ended_at events landing_path exit_path "
     "utm_source utm_medium utm_campaign browser os is_bot year month",
 )
+PageStep = namedtuple("PageStep", "page next_page sessions month_start year month")
+PageFollow = namedtuple("PageFollow", "page rank next_page sessions share lift")
 ROWS = {
     "user_updates": UserUpdate,
     "users": User,
@@ -55,6 +57,8 @@ ROWS = {
     "user_page_views": UserPageView,
     "clickstream": Click,
     "sessions": Session,
+    "page_steps": PageStep,
+    "page_follows": PageFollow,
 }
 
 
@@ -120,6 +124,7 @@ def compute(
     result.refused.sort()
     clickstream, sessions = _clicks(kept["clickstream"], gap_minutes, bot_views_per_minute, names)
     users = _users(kept["user_updates"])
+    steps = _page_steps(clickstream)
     tables = {
         "user_updates": [UserUpdate(*row, *_year_month(row[0])) for row in kept["user_updates"]],
         "users": users,
@@ -127,6 +132,8 @@ def compute(
         "user_page_views": _user_page_views(kept["page_views"], users),
         "clickstream": clickstream,
         "sessions": sessions,
+        "page_steps": steps,
+        "page_follows": _page_follows(steps),
     }
     result.tables = {name: sorted(rows, key=_nulls_first) for name, rows in tables.items()}
     return result
@@ -593,6 +600,50 @@ def _session(events: list[Row]) -> Row:
         year=year,
         month=month,
     )
+
+
+def _page_steps(clicks: list[Row]) -> list[Row]:
+    """The table page_steps of clickstream's rows, which are in each visitor's order."""
+    taken: dict[tuple[Any, ...], set[Any]] = defaultdict(set)
+    latest: dict[Any, Row] = {}
+    for click in clicks:
+        before = latest.get(click.session_id)
+        latest[click.session_id] = click
+        if before is None or (before.year, before.month) != (click.year, click.month):
+            continue
+        pages = tuple((each.host or "") + each.path for each in (before, click))
+        if pages[0] != pages[1] and not before.is_bot and not click.is_bot:
+            taken[*pages, click.year, click.month].add(click.session_id)
+    return [
+        PageStep(page, next_page, len(sessions), _month_start(year, month), year, month)
+        for (page, next_page, year, month), sessions in taken.items()
+        if len(sessions) > 1
+    ]
+
+
+def _month_start(year: int, month: int) -> int:
+    return (date(year, month, 1).toordinal() - EPOCH) * DAY
+
+
+def _page_follows(steps: list[Row]) -> list[Row]:
+    total: Counter[tuple[str, str]] = Counter()
+    for step in steps:
+        total[step.page, step.next_page] += step.sessions
+    leaving: Counter[str] = Counter()
+    arriving: Counter[str] = Counter()
+    followers: dict[str, list[str]] = defaultdict(list)
+    for (page, next_page), sessions in total.items():
+        leaving[page] += sessions
+        arriving[next_page] += sessions
+        followers[page].append(next_page)
+    rows = []
+    for page, pages in followers.items():
+        pages.sort(key=lambda other: (-total[page, other], -arriving[other], other))
+        for rank, other in enumerate(pages[:3], start=1):
+            share = total[page, other] / leaving[page]
+            lift = share / (arriving[other] / total.total())
+            rows.append(PageFollow(page, rank, other, total[page, other], share, lift))
+    return rows
 
 
 def _bot_reason(click: Row, crawlers: list[str]) -> str | None:

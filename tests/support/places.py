@@ -22,7 +22,8 @@ import servers
 BUCKET = "torture"
 TABLES = (
     *("user_updates", "users", "page_views", "user_page_views"),
-    *("clickstream", "sessions", "page_recommendations", "quarantine"),
+    *("clickstream", "sessions", "page_steps", "page_follows"),
+    *("page_recommendations", "quarantine"),
 )
 
 State = dict[str, list[str]]  # table, its rows in a form that can be compared

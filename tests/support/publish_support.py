@@ -105,6 +105,7 @@ def generation(root: Path, number: int, rows: int = 3) -> Snapshot:
         users=[{"user_id": i, "name": str(number)} for i in ids],
         sessions=[{"session_id": str(i), "events": number} for i in ids],
         page_recommendations=[{"user_id": i, "rank": number} for i in ids],
+        page_follows=[{"page": str(i), "rank": number} for i in ids],
         clickstream=[{"host": str(number), "session_id": str(i)} for i in ids],
     )
 
@@ -136,6 +137,7 @@ _RUNS = {
     "users": "max(cast(name as integer)), min(cast(name as integer))",
     "sessions": "max(events), min(events)",
     "page_recommendations": "max(rank), min(rank)",
+    "page_follows": "max(rank), min(rank)",
     "daily_traffic": "max(cast(host as integer)), min(cast(host as integer))",
     "runs": "count(*), count(*)",
     "clicklake_publication": "max(seq), min(seq)",

@@ -64,6 +64,33 @@ from (
 ) group by session_id
 """  # noqa: S608 - names of our own tables
 
+_PAGE_STEPS = f"""
+select page, next_page, count(distinct session_id) as sessions,
+    make_timestamp(year, month, 1, 0, 0, 0.0) at time zone 'UTC' as month_start
+from (
+    select session_id, year, month, coalesce(host, '') || path as next_page, is_bot,
+        lag(coalesce(host, '') || path) over before as page, lag(is_bot) over before as was_bot
+    from clickstream window before as (partition by session_id, year, month order by {_ORDER})
+) where page != next_page and not is_bot and not was_bot
+group by all having count(distinct session_id) >= 2
+"""  # noqa: S608 - names of our own tables
+
+_PAGE_FOLLOWS = """
+with steps as (select page, next_page, sum(sessions) as n from page_steps group by all),
+leaving as (select page, sum(n) as n from steps group by all),
+arriving as (select next_page, sum(n) as n from steps group by all),
+likely as (
+    select s.page, s.next_page, s.n::bigint as sessions, a.n as arriving,
+        s.n::double / l.n::double as share
+    from steps s join leaving l using (page) join arriving a using (next_page)
+)
+select page, rank() over (
+        partition by page order by sessions desc, arriving desc, next_page
+    )::int as rank, next_page, sessions, share,
+    share / (arriving::double / (select sum(n) from steps)::double) as lift
+from likely qualify rank <= 3
+"""
+
 _SESSION_IDS = """
 select anonymous_user_id, time, session_id from clickstream
 except
@@ -89,7 +116,13 @@ select anonymous_user_id from (
     and (fast != (coalesce(bot_reason, '') = 'rate') or is_bot != (bot_reason is not null))
 """
 
-_DERIVED = {"users": _USERS, "user_page_views": _USER_PAGE_VIEWS, "sessions": _SESSIONS}
+_DERIVED = {
+    "users": _USERS,
+    "user_page_views": _USER_PAGE_VIEWS,
+    "sessions": _SESSIONS,
+    "page_steps": _PAGE_STEPS,
+    "page_follows": _PAGE_FOLLOWS,
+}
 
 
 def main(config: Config, reporter: Reporter, *, as_json: bool = False) -> int:

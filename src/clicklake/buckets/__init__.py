@@ -6,7 +6,7 @@ its own for every month.
 """
 
 from clicklake.buckets.exchange import staged_buckets, write
-from clicklake.buckets.labelling import label
+from clicklake.buckets.labelling import Labelled, label
 from clicklake.buckets.landing import Landing
 from clicklake.buckets.partitioning import (
     ALL_USERS,
@@ -25,6 +25,7 @@ __all__ = [
     "BUCKET",
     "NO_PERSON",
     "Buckets",
+    "Labelled",
     "Landing",
     "Partitioning",
     "Shuffle",

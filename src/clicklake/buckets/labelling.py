@@ -15,18 +15,29 @@ from clicklake.engines.batches import owned
 from clicklake.lake.parquet import open_parquet
 from clicklake.lake.tables import Staged, Tables
 from clicklake.progress import WORK
+from clicklake.rules import page_steps
 from clicklake.rules.visits import EVENTS, TEXTS, Rules, Visits
-from clicklake.schemas import CLICKSTREAM, SESSIONS
+from clicklake.schemas import CLICKSTREAM, PAGE_STEPS, SESSIONS
 from clicklake.storage import FileInfo, Storage, open_storage
 
+_MADE = (CLICKSTREAM, SESSIONS, PAGE_STEPS)
 
-def label(
-    tables: Tables, events: Buckets, rules: Rules, attempt: str, count: int
-) -> tuple[Staged, Staged]:
-    """`clickstream` of the events without `started_at`, and `sessions` of all, staged.
 
-    Sessions that have events elsewhere are not whole.
+@dataclass(frozen=True)
+class Labelled:
+    """What was made of events: `clickstream` of those without `started_at`, `sessions` of all.
+
+    Sessions that have events elsewhere are not whole. `steps`: files of the folder
+    `page_steps`, which have a bucket's sessions of each step: those of all buckets add up.
     """
+
+    clickstream: Staged
+    sessions: Staged
+    steps: list[FileInfo]
+
+
+def label(tables: Tables, events: Buckets, rules: Rules, attempt: str, count: int) -> Labelled:
+    """The tables of events, staged."""
     numbers = sorted(events)
     work = [[list(events[number]) for number in numbers[at::count]] for at in range(count)]
     tasks = LabelTasks(
@@ -43,15 +54,15 @@ def label(
         .collect()
     )
     paths = {row["path"] for row in made}
-    found = [
+    clicks, visits, steps = (
         [info for info in tables.files(f"{attempt}/{table.name}") if info.path in paths]
-        for table in (CLICKSTREAM, SESSIONS)
-    ]
-    staged = [
-        tables.audited(table, infos, attempt)
-        for table, infos in zip((CLICKSTREAM, SESSIONS), found, strict=True)
-    ]
-    return staged[0], staged[1]
+        for table in _MADE
+    )
+    return Labelled(
+        tables.audited(CLICKSTREAM, clicks, attempt),
+        tables.audited(SESSIONS, visits, attempt),
+        steps,
+    )
 
 
 @dataclass(frozen=True)
@@ -87,12 +98,12 @@ def _run_task(tasks: LabelTasks, work: list[list[FileInfo]]) -> list[str]:
 def _write_bucket(
     writers: MonthWriters, storage: Storage, files: Sequence[FileInfo], rules: Rules
 ) -> None:
-    """Write a bucket's rows of both tables; nothing of it is left when the next one is read."""
+    """Write a bucket's rows of the tables; nothing of it is left when the next one is read."""
     visits = Visits(_events(storage, files), rules)
-    for month, rows in visits.clickstream():
-        writers.write(CLICKSTREAM.name, month, rows)
-    for month, rows in visits.sessions():
-        writers.write(SESSIONS.name, month, rows)
+    made = (visits.clickstream(), visits.sessions(), page_steps.counted(visits))
+    for table, parts in zip(_MADE, made, strict=True):
+        for month, rows in parts:
+            writers.write(table.name, month, rows)
 
 
 def _events(storage: Storage, files: Sequence[FileInfo]) -> pa.Table:

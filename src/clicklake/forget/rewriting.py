@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from html import escape
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from clicklake.forget import steps
+from clicklake.forget.staging import StagedFile, stage_file
 from clicklake.lake import (
     RUNS,
-    STAGING,
     Lake,
     Ledger,
     LedgerFile,
-    LiveFile,
-    Snapshot,
     partition_values,
     privacy,
 )
 from clicklake.lake.draft import StateDraft
-from clicklake.lake.parquet import audit_file, open_parquet
+from clicklake.lake.parquet import open_parquet
 from clicklake.lake.privacy import Forgotten, Person
 from clicklake.lake.tables import Rewrite, Staged
 from clicklake.logs.files import compression
 from clicklake.logs.inputs import REPLAYED
-from clicklake.schemas import TABLES, Table
+from clicklake.schemas import CLICKSTREAM, TABLES, Table
 from clicklake.storage import Storage
 
 
@@ -42,6 +39,7 @@ def stage(draft: StateDraft, forgotten: Forgotten, run_id: str) -> dict[str, int
     """
     lake = draft.lake
     gone_by_table: dict[str, int] = {}
+    clicks: list[pa.RecordBatch] = []
     number = 0
     for table in TABLES.values():
         infos = {info.path: info for info in lake.storage.list(table.name)}
@@ -52,6 +50,10 @@ def stage(draft: StateDraft, forgotten: Forgotten, run_id: str) -> dict[str, int
             if not gone:
                 continue
             gone_by_table[table.name] = gone_by_table.get(table.name, 0) + gone
+            if table is CLICKSTREAM:
+                clicks += [
+                    rows.filter(is_gone(rows)).select(table.key) for rows in content.iter_batches()
+                ]
             staged = []
             if gone < file.rows:
                 folder = file.path.rpartition("/")[0]
@@ -59,6 +61,8 @@ def stage(draft: StateDraft, forgotten: Forgotten, run_id: str) -> dict[str, int
                 staged.append(_rewrite(lake, table, content, is_gone, run_id, live))
                 number += 1
             draft.put(table, Rewrite(Staged(table, tuple(staged)), [file]))
+    if clicks:
+        steps.stage(draft, pa.Table.from_batches(clicks), run_id)
     return gone_by_table
 
 
@@ -76,20 +80,10 @@ def _rewrite(
     is_gone: Callable[[pa.RecordBatch], pa.Array],
     run_id: str,
     live: str,
-) -> tuple[str, LiveFile]:
-    """Stage a copy of a file without the rows that go; where it is, and what it will be."""
-    staged = f"{STAGING}/{run_id}/tables/{live}"
-    with tempfile.TemporaryDirectory(prefix="clicklake-") as folder:
-        local = Path(folder) / "part.parquet"
-        with pq.ParquetWriter(local, content.schema_arrow, compression="zstd") as writer:
-            for rows in content.iter_batches():
-                writer.write_batch(rows.filter(pc.invert(is_gone(rows))))
-        footer = pq.read_metadata(local)
-        file = LiveFile(live, footer.num_rows, local.stat().st_size)
-        schema = Snapshot(lake.storage, lake.manifest).schema(table)
-        audit_file(table, file, footer, schema)
-        lake.storage.upload(staged, local)
-    return staged, file
+) -> StagedFile:
+    """Stage a copy of a file without the rows that go."""
+    stay = (rows.filter(pc.invert(is_gone(rows))) for rows in content.iter_batches())
+    return stage_file(lake, table, content.schema_arrow, stay, run_id, live)
 
 
 def replayed(lake: Lake, forgotten: Forgotten) -> dict[str, bytes]:

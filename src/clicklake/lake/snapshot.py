@@ -55,7 +55,8 @@ class Snapshot:
     def is_current(self, table: Table) -> bool:
         """Whether the files are what this release would write."""
         if not self.manifest.files(table.name):
-            return True
+            # A release that did not know the table has left it out of the state.
+            return table.name in self.manifest.tables or not self.manifest.files(table.source or "")
         known = self.manifest.definitions.get(table.name)
         if known is None:  # format 1
             return self.schema(table).names == table.columns

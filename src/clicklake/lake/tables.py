@@ -173,7 +173,7 @@ class Tables:
         parts = parts_by_month(infos, self.target_bytes)
         if not parts:
             return infos
-        again = [info for info in infos if _month(info) in parts]
+        again = [info for info in infos if month_of(info.path) in parts]
         rows = with_month(self.read(table.schema, [info.path for info in again]), table.time or "")
         counts = [
             F.when((F.col("year") == year) & (F.col("month") == month), F.lit(count))
@@ -183,7 +183,7 @@ class Tables:
         part = _part(table, F.coalesce(*counts))
         rows = rows.withColumn(PART, part).repartition(*partitions)
         packed = self.write(rows, folder, partitions)
-        return [info for info in infos if _month(info) not in parts] + packed
+        return [info for info in infos if month_of(info.path) not in parts] + packed
 
 
 def _part(table: Table, parts: Column) -> Column:
@@ -195,7 +195,7 @@ def parts_by_month(infos: Iterable[FileInfo], target_bytes: int) -> dict[Month, 
     """How many files a month should have, for months with half of that or four times as many."""
     sizes: dict[Month, list[int]] = {}
     for info in infos:
-        sizes.setdefault(_month(info), []).append(info.size)
+        sizes.setdefault(month_of(info.path), []).append(info.size)
     wanted = {month: -(-sum(each) // target_bytes) for month, each in sizes.items()}
     return {
         month: wanted[month]
@@ -204,8 +204,9 @@ def parts_by_month(infos: Iterable[FileInfo], target_bytes: int) -> dict[Month, 
     }
 
 
-def _month(info: FileInfo) -> Month:
-    values = partition_values(info.path)
+def month_of(path: str) -> Month:
+    """The month whose folder a monthly table's file lies in."""
+    values = partition_values(path)
     return int(values["year"]), int(values["month"])
 
 

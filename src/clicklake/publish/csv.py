@@ -27,10 +27,10 @@ from clicklake.config import Config, Csv
 from clicklake.lake import Snapshot
 from clicklake.progress import WORK
 from clicklake.publish.tables import lake_batches
-from clicklake.schemas import PAGE_RECOMMENDATIONS, USER_PAGE_VIEWS, Table
+from clicklake.schemas import PAGE_FOLLOWS, PAGE_RECOMMENDATIONS, USER_PAGE_VIEWS, Table
 from clicklake.storage import Storage, is_s3, join, open_storage
 
-TABLES = (USER_PAGE_VIEWS, PAGE_RECOMMENDATIONS)
+TABLES = (USER_PAGE_VIEWS, PAGE_RECOMMENDATIONS, PAGE_FOLLOWS)
 STATE = "_publication.json"  # what the folder holds, and of which run
 
 # What makes a cell a formula, also in its full-width forms, with what programs skip before it.

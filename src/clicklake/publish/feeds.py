@@ -44,6 +44,7 @@ NAMES = frozenset(
     {
         "user_page_views",
         "page_recommendations",
+        "page_follows",
         "users",
         "sessions",
         "daily_traffic",

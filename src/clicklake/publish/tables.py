@@ -83,6 +83,8 @@ def for_readers(
             differ=partial(changes.of_few, all_runs, pa.schema([RUNS.field("run_id")])),
         ),
     ]
+    if snapshot.files(schemas.PAGE_FOLLOWS.name):
+        feeds.insert(1, _of_lake(snapshot, schemas.PAGE_FOLLOWS, "page"))
     if snapshot.files(schemas.PAGE_RECOMMENDATIONS.name):
         feeds.insert(1, _of_lake(snapshot, schemas.PAGE_RECOMMENDATIONS, "user_id", "email"))
     views = tuple(

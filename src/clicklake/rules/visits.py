@@ -164,6 +164,13 @@ class Visits:
         ]
 
     @cached_property
+    def pages(self) -> CodedTexts:
+        """The page of each event: host, if there is one, and path of its URL."""
+        parts = {name: values for _, name, values in self._by_value}
+        hosts = parts["host"].fill_null("")
+        return self.texts["url"].by_value(pc.binary_join_element_wise(hosts, parts["path"], ""))
+
+    @cached_property
     def _numbers(self) -> dict[str, pa.Array]:
         """The columns of numbers that follow from another one."""
         return {

@@ -17,24 +17,7 @@ from clicklake.progress import WORK
 from clicklake.run.landing import Landed
 from clicklake.run.plan import RunPlan
 from clicklake.run.trust import read_files
-from clicklake.schemas import (
-    CLICKSTREAM,
-    PAGE_VIEWS,
-    SESSIONS,
-    TABLES,
-    USER_UPDATES,
-    USERS,
-    Table,
-)
-
-# The source that a table is made from alone; a rebuild of the source makes it anew.
-SOURCE_OF = {
-    USER_UPDATES.name: USER_UPDATES.name,
-    USERS.name: USER_UPDATES.name,
-    PAGE_VIEWS.name: PAGE_VIEWS.name,
-    CLICKSTREAM.name: CLICKSTREAM.name,
-    SESSIONS.name: CLICKSTREAM.name,
-}
+from clicklake.schemas import TABLES, Table
 
 NOTHING = Manifest()
 
@@ -50,7 +33,7 @@ class Draft(StateDraft):
 
     def known(self, table: Table) -> Manifest:
         """The lake as a table builds upon it: nothing, if its source is rebuilt."""
-        is_rebuilt = self.plan.is_rebuilt(SOURCE_OF.get(table.name, ""))
+        is_rebuilt = self.plan.is_rebuilt(table.source)
         return NOTHING if is_rebuilt else self.lake.manifest
 
     def live(self, table: Table, months: Iterable[Month] | None = None) -> DataFrame:
@@ -80,7 +63,7 @@ class Draft(StateDraft):
 
     def put_from_source(self, table: Table, rewrite: Rewrite) -> None:
         """As `put`; where the table's source is rebuilt, all of its files go."""
-        if self.plan.is_rebuilt(SOURCE_OF[table.name]):
+        if self.plan.is_rebuilt(table.source):
             rewrite = Rewrite(rewrite.staged, self.lake.manifest.files(table.name))
         self.put(table, rewrite)
 
@@ -123,10 +106,12 @@ class Draft(StateDraft):
         return new.unionByName(old) if staged else old
 
     def state(self, run_id: str) -> Manifest:
-        """The manifest to come: every table is as this release makes it."""
+        """The manifest to come: every table is as this release makes it, if without a row."""
         manifest = self.manifest(run_id, self.plan.settings, {})
-        current = {name: Definition.of(TABLES[name]) for name in manifest.tables}
-        return replace(manifest, definitions=current)
+        made = {t.name: () for t in TABLES.values() if manifest.files(t.source or "")}
+        tables = made | dict(manifest.tables)
+        current = {name: Definition.of(TABLES[name]) for name in tables}
+        return replace(manifest, tables=tables, definitions=current)
 
     def ledger(self, landed: Mapping[str, Landed], run_id: str) -> Ledger:
         known = {} if self.plan.rebuild else self.lake.ledger

@@ -39,10 +39,10 @@ class RunPlan:
     rebuild: bool
     hints: tuple[str, ...] = ()
 
-    def source_plan(self, source: str) -> SourcePlan | None:
+    def source_plan(self, source: str | None) -> SourcePlan | None:
         return next((planned for planned in self.sources if planned.source == source), None)
 
-    def is_rebuilt(self, source: str) -> bool:
+    def is_rebuilt(self, source: str | None) -> bool:
         planned = self.source_plan(source)
         return planned is not None and planned.rebuild
 

@@ -10,6 +10,7 @@ from clicklake.run.context import Context
 from clicklake.run.tables import (
     bad_files,
     clickstream,
+    page_follows,
     page_views,
     quarantine,
     recommendations,
@@ -20,7 +21,9 @@ from clicklake.run.tables import (
 from clicklake.schemas import (
     BAD_FILES,
     CLICKSTREAM,
+    PAGE_FOLLOWS,
     PAGE_RECOMMENDATIONS,
+    PAGE_STEPS,
     PAGE_VIEWS,
     QUARANTINE,
     SESSIONS,
@@ -55,7 +58,8 @@ class Step:
 
 
 STEPS = (
-    Step((CLICKSTREAM, SESSIONS), clickstream.compute, sources=(CLICKSTREAM.name,)),
+    Step((CLICKSTREAM, SESSIONS, PAGE_STEPS), clickstream.compute, sources=(CLICKSTREAM.name,)),
+    Step((PAGE_FOLLOWS,), page_follows.compute, after=(PAGE_STEPS,)),
     Step((USER_UPDATES,), user_updates.compute, sources=(USER_UPDATES.name,)),
     Step((USERS,), users.compute, after=(USER_UPDATES,)),
     Step((PAGE_VIEWS,), page_views.compute, sources=(PAGE_VIEWS.name,)),

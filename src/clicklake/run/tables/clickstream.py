@@ -1,4 +1,4 @@
-"""`clickstream` and `sessions`: the months that new events touch, or all of them."""
+"""`clickstream`, `sessions`, `page_steps`: the months that new events touch, or all of them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from clicklake.parse.rows import CLICKS
 from clicklake.rules.visits import Rules
 from clicklake.run.context import Context
 from clicklake.run.tables.clickstream_update import ClickstreamUpdate, NewEvents
-from clicklake.schemas import CLICKSTREAM, SESSIONS
+from clicklake.schemas import CLICKSTREAM, PAGE_STEPS, SESSIONS
 
 
 def compute(context: Context) -> None:
     draft, landed = context.draft, context.landed.get(CLICKSTREAM.name)
     known = draft.known(CLICKSTREAM)
-    is_outdated = any(map(context.plan.is_outdated, (CLICKSTREAM, SESSIONS)))
+    is_outdated = any(map(context.plan.is_outdated, (CLICKSTREAM, SESSIONS, PAGE_STEPS)))
     if is_outdated:
         draft.refuse_lost_columns(CLICKSTREAM, CLICKS.names)
     job = context.config.job
@@ -31,5 +31,9 @@ def compute(context: Context) -> None:
     with context.reporter.stage("write sessions") as stage:
         visits = update.summarize(clicks)
         stage.rows = visits.staged.rows
+    with context.reporter.stage("write page_steps") as stage:
+        steps = update.steps(clicks)
+        stage.rows = steps.staged.rows
     draft.put_from_source(CLICKSTREAM, clicks)
     draft.put_from_source(SESSIONS, visits)
+    draft.put_from_source(PAGE_STEPS, steps)

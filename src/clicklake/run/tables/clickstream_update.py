@@ -1,4 +1,4 @@
-"""The clickstream's months: which of them a run computes anew, and their sessions.
+"""The clickstream's months: which of them a run computes anew, their sessions and steps.
 
 A session may reach over a month's border. Its events carry one session id, made of its start,
 and it is counted in the month of its start. So beside the months that have new rows (`touched`)
@@ -17,12 +17,13 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from clicklake import buckets
-from clicklake.buckets import Buckets, Partitioning
+from clicklake.buckets import Buckets, Labelled, Partitioning
 from clicklake.lake import LiveFile, Manifest, Month
-from clicklake.lake.tables import Rewrite, Staged, Tables
+from clicklake.lake.tables import Rewrite, Staged, Tables, month_of
 from clicklake.parse.rows import CLICKS
+from clicklake.rules import page_steps
 from clicklake.rules.visits import Rules
-from clicklake.schemas import CLICKSTREAM, SESSIONS, Table
+from clicklake.schemas import CLICKSTREAM, PAGE_STEPS, SESSIONS, Table
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,15 @@ class ClickstreamUpdate:
         self.partitioning = partitioning
         self.shuffled = shuffled
         self._computed: set[Month] = set()
-        self._sessions = Staged(SESSIONS, ())  # of the events of the months that were computed
+        self._made = Labelled(Staged(CLICKSTREAM, ()), Staged(SESSIONS, ()), [])
 
     def compute(self, new: NewEvents | None, touched: Iterable[Month]) -> Rewrite:
         """`clickstream` of the touched months and of those that follow from them."""
         months = self._closure(new, set(touched))
         known = self._known(months)
-        staged, self._sessions = self._label(known, "tables", new.buckets if new else {})
+        self._made = self._label(known, "tables", new.buckets if new else {})
         self._computed = months
-        return Rewrite(staged, self.manifest.files(CLICKSTREAM.name, months))
+        return Rewrite(self._made.clickstream, self.manifest.files(CLICKSTREAM.name, months))
 
     def summarize(self, clickstream: Rewrite) -> Rewrite:
         """`sessions` of every month whose sessions the rewritten events belong to."""
@@ -81,12 +82,22 @@ class ClickstreamUpdate:
             return Rewrite(Staged(SESSIONS, ()), [])
         affected = months | self._started_before(clickstream, months)
         whole = affected & self._months_of_whole_sessions()
-        staged = self._sessions.of(whole)
+        staged = self._made.sessions.of(whole)
         if rest := affected - whole:
             events = self._events_of_sessions_started_in(rest, clickstream)
-            _, others = self._label(events, "sessions")
+            others = self._label(events, "sessions").sessions
             staged = Staged(SESSIONS, staged.files + others.files)
         return Rewrite(staged, self.manifest.files(SESSIONS.name, affected))
+
+    def steps(self, clickstream: Rewrite) -> Rewrite:
+        """`page_steps` of the rewritten months."""
+        months = clickstream.months
+        if not months:
+            return Rewrite(Staged(PAGE_STEPS, ()), [])
+        paths = [info.path for info in self._made.steps if month_of(info.path) in months]
+        counts = self.tables.read(PAGE_STEPS.schema, paths)
+        staged = self.tables.stage(page_steps.merged(counts), PAGE_STEPS, "steps")
+        return Rewrite(staged, self.manifest.files(PAGE_STEPS.name, months))
 
     def _months_of_whole_sessions(self) -> set[Month]:
         """The computed months, unless one of their sessions may go on in another month."""
@@ -103,10 +114,8 @@ class ClickstreamUpdate:
         parts += [self._tail(month, since) for month, since in self._tails(months).items()]
         return reduce(DataFrame.unionByName, parts) if parts else None
 
-    def _label(
-        self, known: DataFrame | None, attempt: str, new: Buckets | None = None
-    ) -> tuple[Staged, Staged]:
-        """`clickstream` and `sessions` of known events and new ones, staged."""
+    def _label(self, known: DataFrame | None, attempt: str, new: Buckets | None = None) -> Labelled:
+        """What is made of known events and new ones, staged."""
         parts = [new or {}]
         if known is not None:
             folder = f"events/{attempt}"
@@ -170,9 +179,9 @@ class ClickstreamUpdate:
         parts = [_parsed(new), _parsed(suspects), self._known(months)]
         events = reduce(DataFrame.unionByName, [part for part in parts if part is not None])
         theirs = events.join(concerned, on="anonymous_user_id", how="left_semi")
-        staged, _ = self._label(theirs, f"look-{month[0]}-{month[1]}-{len(months)}")
+        made = self._label(theirs, f"look-{month[0]}-{month[1]}-{len(months)}")
         identity = ["anonymous_user_id", "time", "session_id"]
-        now = self.tables.staged(staged).where(F.col("time") >= F.lit(begins(month)))
+        now = self.tables.staged(made.clickstream).where(F.col("time") >= F.lit(begins(month)))
         moved = now.select(*identity).join(suspects.select(*identity), identity, "left_anti")
         return moved.limit(1).count() > 0
 

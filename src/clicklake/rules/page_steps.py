@@ -1,0 +1,76 @@
+"""Steps from page to page: which page people view right after which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from clicklake.parse import fields
+from clicklake.rules.visits import Visits
+from clicklake.schemas import PAGE_STEPS
+
+LEAST = 2  # sessions that took a step, below which it is in no table
+
+
+def counted(visits: Visits) -> Iterator[tuple[tuple[int, int], pa.Table]]:
+    """By month: how many sessions of these visitors took each step, columns of PAGE_STEPS.
+
+    Steps to and from events that are `own`. No sorting: a step's code, and a session's with it,
+    are looked up by hash.
+    """
+    at = _steps(visits)
+    if not len(at):
+        return
+    pages, count = visits.pages, len(visits.pages.values)
+    pairs = pa.array(pages.codes[at - 1] * np.int64(count) + pages.codes[at]).dictionary_encode()
+    step, known = pairs.indices.to_numpy(), pairs.dictionary.to_numpy()
+    session = np.cumsum(visits.is_first)[at]
+    months = fields.months(visits.time[at])
+    for month in np.unique(months).tolist():
+        here = months == month
+        taken = pc.unique(pa.array(session[here] * len(known) + step[here])).to_numpy()
+        sessions = np.bincount(taken % len(known), minlength=len(known))
+        held = np.flatnonzero(sessions)
+        before, after = np.divmod(known[held], count)
+        start = np.datetime64(month, "M").astype("datetime64[us]").astype(np.int64)
+        columns = {
+            "page": pages.values.take(pa.array(before)),
+            "next_page": pages.values.take(pa.array(after)),
+            "sessions": pa.array(sessions[held]),
+            "month_start": fields.timestamps(np.full(len(held), start)),
+        }
+        rows = [columns[name] for name in PAGE_STEPS.columns]
+        yield fields.year_and_month(month), pa.table(rows, PAGE_STEPS.schema)
+
+
+def _steps(visits: Visits) -> np.ndarray:
+    """The events that a step leads to, from the event before."""
+    counts = visits.own & ~(visits.is_crawler | visits.is_fast)
+    months = fields.months(visits.time)
+    pages = visits.pages.codes
+    leads = counts[1:] & counts[:-1] & ~visits.is_first[1:]
+    leads &= (months[1:] == months[:-1]) & (pages[1:] != pages[:-1])
+    return np.flatnonzero(leads) + 1
+
+
+def merged(counts: DataFrame) -> DataFrame:
+    """`page_steps` of the counts of several parts of the visitors."""
+    total = counts.groupBy("page", "next_page", "month_start").agg(
+        F.sum("sessions").alias("sessions")
+    )
+    return total.where(F.col("sessions") >= LEAST).select(*PAGE_STEPS.columns)
+
+
+def without(steps: pa.Table, gone: pa.Table) -> pa.Table:
+    """`page_steps` without the counts of some visitors, each step of a month once in both."""
+    key = ["page", "next_page", "month_start"]
+    both = steps.join(gone.rename_columns([*key[:2], "gone", key[2]]), key, join_type="left outer")
+    left = pc.subtract(both["sessions"], pc.fill_null(both["gone"], 0))
+    at = both.schema.get_field_index("sessions")
+    rows = both.set_column(at, "sessions", left).filter(pc.greater_equal(left, LEAST))
+    return rows.select(PAGE_STEPS.columns).cast(PAGE_STEPS.schema)
