@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # As pip does, so that certificates of a company's own hold.
 export UV_SYSTEM_CERTS := true
+# Code is compiled once, not by every process that a test starts.
+export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -27,7 +29,7 @@ etl: .venv/runtime  ## run the job on the sample data into lake/
 
 test: .venv/dev lint  ## lint, types and the fast tests
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not spark"
-	$(BIN)/python -m pytest -m "spark and not slow"
+	$(BIN)/python -m pytest -m "spark and not slow" tests/lake tests/rules
 
 # A Python process that has spoken to Sail cannot start Spark, so each engine has its own.
 test-all: test  ## everything that runs on this machine
@@ -40,7 +42,7 @@ COUNT ?= 200
 torture: .venv/dev  ## kill, starve, confuse and attack the job for an hour or two (SEED=, COUNT=)
 	TORTURE_SEED=$(SEED) TORTURE_COUNT=$(COUNT) $(BIN)/python -m pytest -s tests/torture tests/parse/test_fuzz.py
 
-mutants: .venv/dev  ## plant forty bugs, one by one: the fast tests must find each
+mutants: .venv/dev  ## plant more than forty bugs, one by one: the fast tests must find each
 	$(BIN)/python tests/support/mutants.py
 
 bench: .venv/dev  ## measure the job beside DuckDB and Polars (bench/README.md has more)

@@ -36,6 +36,7 @@ def test_a_peer_makes_the_tables_of_the_job(peer: str, lake: Path, tmp_path: Pat
     assert equality.digests(tables) == equality.digests(lake)
 
 
+@pytest.mark.slow
 def test_equality_sees_a_row_less_and_a_row_in_another_month(lake: Path, tmp_path: Path) -> None:
     whole = equality.digests(lake)
     assert equality.differences(whole, whole) == []

@@ -93,6 +93,7 @@ def test_imports_go_downwards(path: Path) -> None:
     assert not above, f"{room} imports {above}, which do not lie below it"
 
 
+@pytest.mark.slow
 def test_no_module_imports_itself_through_others() -> None:
     graph = {name: _ours(path) for name, path in MODULES.items()}
     # A module reads its packages' files first; these may import it.
@@ -118,6 +119,7 @@ def test_pure_rooms_do_not_reach_outside(room: str) -> None:
         assert not reached
 
 
+@pytest.mark.slow
 def test_boto3_has_four_users() -> None:
     users = {
         str(path.relative_to(PACKAGE))

@@ -663,6 +663,7 @@ def test_a_hostile_build_reaches_every_fate_and_reason(seed):
     assert (bots["burst60"], bots["burst61"]) == (None, "rate")
 
 
+@pytest.mark.slow
 def test_a_hostile_build_can_hold_files_that_are_refused(tmp_path):
     files = hostile.build(0, refused=True)
     result = oracle.compute(files, hostile.AS_OF)

@@ -111,6 +111,7 @@ def test_the_notebook_on_other_engines(lake, zone: str, engine: str) -> None:
     assert ask(engine) == ask("duckdb")
 
 
+@pytest.mark.slow
 def test_another_zone_is_published(lake, tmp_path: Path) -> None:
     state = snapshot(open_storage(str(lake[0])))
 

@@ -7,9 +7,7 @@ import os
 import subprocess
 from dataclasses import replace
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from clicklake import config
 from clicklake.ask.reading import open_lake
@@ -17,6 +15,12 @@ from clicklake.lake.metrics import RunMetrics
 
 NOTEBOOK = config.ROOT / "src" / "nb" / "notebook.ipynb"
 PLOTS = 11
+
+
+def read_notebook():
+    import nbformat  # takes seconds
+
+    return nbformat.read(NOTEBOOK, as_version=4)
 
 
 def answers(notebook) -> dict[str, str]:
@@ -41,12 +45,14 @@ def plots(notebook) -> list[bytes]:
 def test_the_notebook_runs_and_its_committed_outputs_are_those_of_the_sample(
     sample_lake, engine, monkeypatch
 ):
+    from nbclient import NotebookClient
+
     monkeypatch.setenv("LAKE", str(sample_lake[0]))
     monkeypatch.setenv("ENGINE", engine)
     for name in ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED", "SPARK_LOCAL_REMOTE"):
         monkeypatch.delenv(name, raising=False)  # of Sail in this process
-    committed = nbformat.read(NOTEBOOK, as_version=4)
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    committed = read_notebook()
+    notebook = read_notebook()
     folder = {"metadata": {"path": str(NOTEBOOK.parent)}}
     NotebookClient(notebook, timeout=300, resources=folder).execute()
     assert answers(notebook) == answers(committed)
@@ -56,7 +62,7 @@ def test_the_notebook_runs_and_its_committed_outputs_are_those_of_the_sample(
 
 
 def test_the_first_question_comes_after_a_few_lines_of_set_up():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = read_notebook()
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     first = next(at for at, source in enumerate(code) if source.startswith("%%sql"))
     lines = [line for source in code[:first] for line in source.splitlines() if line.strip()]
@@ -100,7 +106,7 @@ def test_quality_of_recommendations_is_that_of_the_newest_run_that_measured(samp
 
 
 def test_the_committed_notebook_names_no_place_and_hides_no_error():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = read_notebook()
     for cell in notebook.cells:
         if cell.cell_type == "code":
             assert [output.output_type for output in cell.outputs if "ename" in output] == []

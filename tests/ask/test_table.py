@@ -86,6 +86,7 @@ def test_a_folder_that_is_not_there_is_a_message(terminal, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_shell_answers_until_the_user_leaves(terminal, tmp_path, monkeypatch, capsys):
     from prompt_toolkit.application import create_app_session
     from prompt_toolkit.input import create_pipe_input

@@ -62,6 +62,7 @@ def _with_value(rows: pa.Table, column: str, value: Callable[[pa.Scalar], object
     return rows.set_column(at, rows.schema.field(at), pa.array(values, rows.schema.field(at).type))
 
 
+@pytest.mark.slow
 def test_a_lake_as_it_was_made_holds(lake: Path) -> None:
     assert _failed(lake) == []
 
@@ -112,6 +113,7 @@ ALTERATIONS: dict[str, tuple[str, Callable[[pa.Table], pa.Table], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ALTERATIONS)
 def test_what_was_altered_is_found(lake: Path, what: str) -> None:
     table, alter, check = ALTERATIONS[what]

@@ -12,6 +12,9 @@ from aws_laptop import OWN, REGION, ROOT
 from aws_server import ACCOUNT
 from clicklake.aws import key_policies, policies
 
+pytestmark = pytest.mark.slow
+
+
 pytest_plugins = ["aws_fixtures"]
 
 UP = ("up", "--detach")

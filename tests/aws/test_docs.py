@@ -9,6 +9,9 @@ import pytest
 from aws_laptop import ROOT, now, script
 from aws_server import ACCOUNT
 
+pytestmark = pytest.mark.slow
+
+
 pytest_plugins = ["aws_fixtures"]
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text()

@@ -23,6 +23,7 @@ def refused(done, exit_code: int, *words: str) -> None:
     assert "Traceback" not in done.text
 
 
+@pytest.mark.slow
 def test_no_credentials(laptop, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
@@ -57,6 +58,7 @@ def test_a_wrong_key(laptop, with_authorization):
     refused(laptop.deploy("up"), 3, "InvalidClientTokenId", "get caller identity")
 
 
+@pytest.mark.slow
 def test_a_key_that_may_not_do_it(laptop, with_authorization):
     run, key = with_authorization
     laptop.settings["AWS"] = {
@@ -69,6 +71,7 @@ def test_a_key_that_may_not_do_it(laptop, with_authorization):
     assert laptop.mutations() == []
 
 
+@pytest.mark.slow
 def test_half_a_key_in_the_configuration(laptop):
     laptop.settings["AWS"] = {"AWS_ACCESS_KEY_ID": "AKIA"}
     refused(laptop.deploy("up"), 2, "both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
@@ -106,6 +109,7 @@ def test_a_bucket_of_another_account(laptop):
     assert laptop.mutations() == []
 
 
+@pytest.mark.slow
 def test_a_bucket_in_another_region(laptop):
     place = {"LocationConstraint": "eu-west-1"}
     laptop.client("s3", "eu-west-1").create_bucket(
@@ -117,6 +121,7 @@ def test_a_bucket_in_another_region(laptop):
     assert laptop.mutations() == []
 
 
+@pytest.mark.slow
 def test_a_role_of_somebody_else(laptop):
     laptop.client("iam").create_role(
         RoleName="clicklake-service-us-east-1", AssumeRolePolicyDocument="{}"
@@ -128,6 +133,7 @@ def test_a_role_of_somebody_else(laptop):
     assert laptop.mutations() == []
 
 
+@pytest.mark.slow
 def test_an_instance_profile_that_emr_does_not_see_yet(laptop):
     laptop.server.fail(
         "ElasticMapReduce.RunJobFlow",
@@ -140,6 +146,7 @@ def test_an_instance_profile_that_emr_does_not_see_yet(laptop):
     assert laptop.waits == [5, 5]
 
 
+@pytest.mark.slow
 def test_an_instance_profile_that_emr_never_sees(laptop):
     laptop.server.fail(
         "ElasticMapReduce.RunJobFlow",
@@ -151,6 +158,7 @@ def test_an_instance_profile_that_emr_never_sees(laptop):
     assert len(laptop.waits) == 11
 
 
+@pytest.mark.slow
 def test_another_refusal_of_the_cluster_is_not_tried_again(laptop):
     laptop.server.fail(
         "ElasticMapReduce.RunJobFlow",
@@ -162,6 +170,7 @@ def test_another_refusal_of_the_cluster_is_not_tried_again(laptop):
     assert laptop.waits == []
 
 
+@pytest.mark.slow
 def test_a_failed_step_is_explained(laptop):
     laptop.deploy("up", "--detach")
     started = laptop.deploy("status", "--json").json["clusters"][0]
@@ -186,6 +195,7 @@ def test_a_failed_step_is_explained(laptop):
     assert laptop.server.run("result = [c.state for c in emr.clusters.values()]") == ["TERMINATED"]
 
 
+@pytest.mark.slow
 def test_a_failed_step_whose_log_never_comes(laptop):
     laptop.ticks = [now("TERMINATING", "FAILED")]
     done = laptop.deploy("up")
@@ -193,6 +203,7 @@ def test_a_failed_step_whose_log_never_comes(laptop):
     assert laptop.now == 10 + 20  # one look, and LOG_WAIT_SECONDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["CANCELLED", "INTERRUPTED"])
 def test_a_step_that_did_not_complete_is_no_success(laptop, step):
     laptop.ticks = [now("TERMINATING", step)]
@@ -224,6 +235,7 @@ def test_a_cluster_that_never_ran_the_job(laptop, reason, exit_code):
     refused(laptop.deploy("up"), exit_code, reason["Code"], reason["Message"])
 
 
+@pytest.mark.slow
 def test_a_failed_bootstrap_script_shows_its_own_log(laptop):
     laptop.deploy("up", "--detach")
     cluster_id = laptop.server.run("result = list(emr.clusters)[-1]")
@@ -233,6 +245,7 @@ def test_a_failed_bootstrap_script_shows_its_own_log(laptop):
     refused(laptop.deploy("up"), 1, "no such wheel")
 
 
+@pytest.mark.slow
 def test_timeout_leaves_the_cluster_and_says_how_to_stop_it(laptop):
     done = laptop.deploy("up", "--timeout", "30s")
     cluster_id = laptop.server.run("result = list(emr.clusters)[-1]")
@@ -241,6 +254,7 @@ def test_timeout_leaves_the_cluster_and_says_how_to_stop_it(laptop):
     assert laptop.server.run("result = list(emr.clusters.values())[-1].state") != "TERMINATED"
 
 
+@pytest.mark.slow
 def test_interrupt_leaves_the_cluster_and_says_how_to_stop_it(laptop):
     def interrupt() -> None:
         raise KeyboardInterrupt
@@ -274,6 +288,7 @@ def test_throttling_without_end(laptop):
     refused(laptop.deploy("plan"), 9, "ThrottlingException", "Try again later")
 
 
+@pytest.mark.slow
 def test_no_default_network(laptop):
     laptop.settings["CLUSTER"]["REGION"] = "eu-north-1"
     ec2 = laptop.client("ec2", "eu-north-1")
@@ -307,6 +322,7 @@ def test_a_wrong_setting_is_found_before_anything_is_made(laptop, section, key, 
     assert laptop.mutations() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "words"),
     [
@@ -333,6 +349,7 @@ def test_packages_that_cannot_be_had(laptop, monkeypatch):
     assert laptop.mutations() == []
 
 
+@pytest.mark.slow
 def test_down_does_not_ask_for_the_raw_logs(laptop):
     laptop.deploy("up", "--detach")
     shutil.rmtree(laptop.folder / "raw")

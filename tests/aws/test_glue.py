@@ -135,6 +135,7 @@ def test_down_that_breaks_off_is_completed_by_the_next(laptop, at):
     assert laptop.client("s3").list_buckets()["Buckets"] == []
 
 
+@pytest.mark.slow
 def test_a_database_of_somebody_else_is_refused_and_never_deleted(laptop):
     laptop.client("glue").create_database(DatabaseInput={"Name": "theirs"})
     laptop.settings["CATALOG"] = {"DATABASE": "theirs"}
@@ -150,6 +151,7 @@ def test_a_database_of_somebody_else_is_refused_and_never_deleted(laptop):
     assert "theirs" in databases(laptop)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["none", "http://127.0.0.1:9/catalog"])
 def test_without_glue_nothing_is_asked_of_it(laptop, kind):
     laptop.settings["CATALOG"] = {"CATALOG": kind}

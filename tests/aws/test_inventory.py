@@ -6,6 +6,9 @@ import pytest
 
 from aws_account import CODE, LAKE, in_the_account
 
+pytestmark = pytest.mark.slow
+
+
 pytest_plugins = ["aws_fixtures"]
 
 UP = ("up", "--detach")

@@ -53,12 +53,14 @@ def test_up_makes_everything_and_follows_the_step_to_its_end(laptop):
     assert "1,234" in done.out
 
 
+@pytest.mark.slow
 def test_up_ends_a_cluster_that_does_not_end_by_itself(laptop):
     laptop.ticks = [now("RUNNING", "COMPLETED")]
     assert laptop.deploy("up").exit_code == 0
     assert in_the_account(laptop)["live clusters"] == []
 
 
+@pytest.mark.slow
 def test_the_result_of_up_is_json_with_the_metrics(laptop):
     laptop.ticks = [lambda: run_metrics(laptop, "r1"), now("TERMINATING", "COMPLETED")]
     done = laptop.deploy("up", "--json")
@@ -68,6 +70,7 @@ def test_the_result_of_up_is_json_with_the_metrics(laptop):
     assert len(done.out.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_books_of_an_earlier_run_are_not_shown_as_this_one(laptop):
     laptop.deploy("up", "--detach")
     run_metrics(laptop, "r1")
@@ -82,6 +85,7 @@ def test_books_of_an_earlier_run_are_not_shown_as_this_one(laptop):
     assert done.json["metrics"] is None
 
 
+@pytest.mark.slow
 def test_a_second_up_follows_the_live_cluster_and_changes_nothing(laptop):
     first = laptop.deploy("up", "--detach", "--json").json
     laptop.sent.clear()
@@ -93,6 +97,7 @@ def test_a_second_up_follows_the_live_cluster_and_changes_nothing(laptop):
     assert second.exit_code == 0
 
 
+@pytest.mark.slow
 def test_an_up_after_the_run_starts_a_cluster_and_reuses_the_rest(laptop):
     laptop.ticks = [now("TERMINATING", "COMPLETED")]
     first = laptop.deploy("up", "--json").json
@@ -103,6 +108,7 @@ def test_an_up_after_the_run_starts_a_cluster_and_reuses_the_rest(laptop):
     assert set(laptop.mutations()) <= {"RunJobFlow", "TerminateJobFlows"}
 
 
+@pytest.mark.slow
 def test_a_kept_cluster_gets_the_job_as_another_step(laptop):
     laptop.ticks = [now("WAITING", "COMPLETED")]
     first = laptop.deploy("up", "--keep-alive", "--json").json
@@ -115,6 +121,7 @@ def test_a_kept_cluster_gets_the_job_as_another_step(laptop):
     assert laptop.mutations() == ["AddJobFlowSteps"]
 
 
+@pytest.mark.slow
 def test_a_kept_cluster_with_another_configuration_is_refused(laptop):
     laptop.ticks = [now("WAITING", "COMPLETED")]
     laptop.deploy("up", "--keep-alive")
@@ -124,6 +131,7 @@ def test_a_kept_cluster_with_another_configuration_is_refused(laptop):
     assert "deploy.py down" in done.err
 
 
+@pytest.mark.slow
 def test_up_repairs_what_has_drifted(laptop):
     laptop.ticks = [now("TERMINATING", "COMPLETED")]
     laptop.deploy("up")
@@ -137,6 +145,7 @@ def test_up_repairs_what_has_drifted(laptop):
     assert repairs == ["PutPublicAccessBlock", "PutRolePolicy"]
 
 
+@pytest.mark.slow
 def test_status_and_logs_need_nothing_but_the_account(laptop, tmp_path, monkeypatch):
     started = laptop.deploy("up", "--detach", "--json").json
     cluster_id, step_id = started["cluster_id"], started["step_id"]
@@ -177,6 +186,7 @@ def test_down_leaves_the_account_as_it_was_but_for_the_data(laptop):
     assert in_the_account(laptop) == before
 
 
+@pytest.mark.slow
 def test_down_waits_for_machines_to_be_gone_before_it_takes_their_role(laptop):
     laptop.deploy("up", "--detach")
     laptop.server.run(
@@ -202,6 +212,7 @@ def test_down_does_not_wait_for_ever(laptop):
     assert in_the_account(laptop)["roles"] == ROLES
 
 
+@pytest.mark.slow
 def test_down_ends_a_protected_cluster_and_empties_a_versioned_bucket(laptop):
     laptop.deploy("up", "--detach")
     cluster_id = in_the_account(laptop)["live clusters"][0]
@@ -219,6 +230,7 @@ def test_down_ends_a_protected_cluster_and_empties_a_versioned_bucket(laptop):
     assert in_the_account(laptop)["buckets"] == [LAKE]
 
 
+@pytest.mark.slow
 def test_data_is_deleted_only_by_its_name(laptop):
     laptop.deploy("up", "--detach")
     before = in_the_account(laptop)
@@ -240,6 +252,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.slow
 def test_on_a_terminal_up_and_down_ask_first(laptop, monkeypatch):
     monkeypatch.setattr(sys, "stdin", Terminal("\n"))
     refused = laptop.deploy("up", "--detach")
@@ -261,6 +274,7 @@ def test_on_a_terminal_up_and_down_ask_first(laptop, monkeypatch):
     assert in_the_account(laptop)["buckets"] == []
 
 
+@pytest.mark.slow
 def test_what_is_not_ours_is_used_but_never_changed_or_deleted(laptop):
     s3 = laptop.client("s3")
     for name in ("their-code", "their-lake"):
@@ -280,6 +294,7 @@ def test_what_is_not_ours_is_used_but_never_changed_or_deleted(laptop):
     assert s3.get_object(Bucket="their-lake", Key="precious")["Body"].read() == b"theirs"
 
 
+@pytest.mark.slow
 def test_only_new_and_changed_input_files_are_copied(laptop):
     laptop.deploy("up", "--detach")
     folder = laptop.folder / "raw" / "Clickstream"
@@ -299,6 +314,7 @@ def test_only_new_and_changed_input_files_are_copied(laptop):
     assert laptop.parameters("PutObject") == []
 
 
+@pytest.mark.slow
 def test_one_bucket_for_code_and_data_keeps_the_data(laptop):
     laptop.settings["S3"] = {"CODE_BUCKET": "just-one", "OUTPUT_BUCKET": "just-one"}
     laptop.deploy("up", "--detach")
@@ -317,6 +333,7 @@ def read_by_the_job(laptop) -> list[str]:
     return [each["Key"].removeprefix(place[2] + "/") for each in listed.get("Contents", [])]
 
 
+@pytest.mark.slow
 def test_a_second_folder_of_logs_is_read_without_the_first(laptop):
     laptop.deploy("up", "--detach")
     assert read_by_the_job(laptop) == ["Clickstream/events.csv"]
@@ -328,6 +345,7 @@ def test_a_second_folder_of_logs_is_read_without_the_first(laptop):
     assert read_by_the_job(laptop) == ["PageViews/views.json"]
 
 
+@pytest.mark.slow
 def test_what_is_no_longer_in_the_folder_is_reported_and_removed_from_its_copy(laptop):
     folder = laptop.folder / "raw" / "Clickstream"
     (folder / "more.csv").write_text("anonymous_user_id\n")
@@ -340,6 +358,7 @@ def test_what_is_no_longer_in_the_folder_is_reported_and_removed_from_its_copy(l
     assert read_by_the_job(laptop) == ["Clickstream/more.csv"]
 
 
+@pytest.mark.slow
 def test_an_empty_folder_takes_nothing_away(laptop):
     laptop.deploy("up", "--detach")
     (laptop.folder / "raw" / "Clickstream" / "events.csv").unlink()
@@ -349,6 +368,7 @@ def test_an_empty_folder_takes_nothing_away(laptop):
     assert read_by_the_job(laptop) == ["Clickstream/events.csv"]
 
 
+@pytest.mark.slow
 def test_two_names_with_one_output_bucket_share_nothing(laptop):
     places = {}
     for name in ("first", "second"):
@@ -378,6 +398,7 @@ def test_a_name_that_would_mix_code_and_data_is_refused(laptop):
     assert laptop.mutations() == []
 
 
+@pytest.mark.slow
 def test_another_region_is_named_to_s3(laptop):
     laptop.settings["CLUSTER"]["REGION"] = "us-west-2"
     assert laptop.deploy("up", "--detach").exit_code == 0
@@ -408,6 +429,7 @@ def test_the_jobs_own_arguments_reach_the_cluster(laptop, job):
     assert parser().parse_args(sent[6:]).config == "/opt/clicklake/dl.cfg"
 
 
+@pytest.mark.slow
 def test_a_job_with_arguments_is_followed_again_but_not_mistaken_for_another(laptop):
     first = laptop.deploy_then("up", "--detach", "--json", then=["--rebuild"]).json
     again = laptop.deploy_then("up", "--detach", "--json", then=["--rebuild"]).json
@@ -419,6 +441,7 @@ def test_a_job_with_arguments_is_followed_again_but_not_mistaken_for_another(lap
     assert laptop.deploy("up").exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_kept_cluster_gets_arguments_as_well(laptop):
     laptop.ticks = [now("WAITING", "COMPLETED")]
     laptop.deploy("up", "--keep-alive")

@@ -18,6 +18,9 @@ from aws_machine import AWS_S3_CP
 from aws_server import ACCOUNT
 from clicklake.aws import package
 
+pytestmark = pytest.mark.slow
+
+
 pytest_plugins = ["aws_fixtures"]
 
 WHEN = "cron(0 3 * * ? *)"

@@ -20,6 +20,7 @@ def test_a_plan_changes_nothing(laptop):
     assert not (laptop.folder / "wheels" / "tmp").exists()
 
 
+@pytest.mark.slow
 def test_a_plan_lists_exactly_what_up_then_makes(laptop):
     planned = laptop.deploy("plan", "--json").json["changes"]
     laptop.sent.clear()
@@ -48,6 +49,7 @@ def test_a_plan_names_every_resource_with_its_tags(laptop):
     }
 
 
+@pytest.mark.slow
 def test_a_plan_after_up_says_reuse_and_after_a_drift_what_is_changed(laptop):
     laptop.ticks = [*TO_COMPLETED]
     laptop.deploy("up")

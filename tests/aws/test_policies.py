@@ -91,6 +91,7 @@ def test_only_emr_of_this_account_and_region_may_take_the_service_role():
     }
 
 
+@pytest.mark.slow
 def test_the_managed_policy_does_not_reach_an_untagged_network_so_ours_does(laptop):
     """Without the tag on subnets, the inline statements are what lets EMR start machines."""
     arn = policies.managed_service_policy(OWN)
@@ -120,6 +121,7 @@ def _as_list(value) -> list:
     return value if isinstance(value, list) else [value]
 
 
+@pytest.mark.slow
 def test_groups_that_emr_made_without_its_tag_are_allowed_by_name(laptop):
     ec2 = laptop.client("ec2")
     group = ec2.create_security_group(GroupName="ElasticMapReduce-master", Description="EMR")

@@ -30,6 +30,7 @@ def run_job_flow(laptop, *arguments: str) -> dict:
     return request
 
 
+@pytest.mark.slow
 def test_the_cluster_that_is_asked_for_by_default(laptop):
     request = run_job_flow(laptop)
 
@@ -56,6 +57,7 @@ def test_the_cluster_that_is_asked_for_by_default(laptop):
     assert tags == {"clicklake": "clicklake", "for-use-with-amazon-emr-managed-policies": "true"}
 
 
+@pytest.mark.slow
 def test_types_are_taken_in_their_order_where_they_are_on_demand(laptop):
     """EMR takes the priorities of a fleet only with this strategy, and 0 before 1."""
     request = run_job_flow(laptop)
@@ -69,6 +71,7 @@ def test_types_are_taken_in_their_order_where_they_are_on_demand(laptop):
             assert priorities == [0, 1]
 
 
+@pytest.mark.slow
 def test_the_step_is_the_uploaded_code_with_the_uploaded_configuration(laptop):
     request = run_job_flow(laptop)
     (step,) = request["Steps"]
@@ -98,6 +101,7 @@ def test_task_machines_come_and_go_core_machines_stay(laptop):
     assert limits["MaximumCoreCapacityUnits"] == limits["MaximumOnDemandCapacityUnits"] == 1
 
 
+@pytest.mark.slow
 def test_keep_alive_ends_by_itself_when_idle(laptop):
     laptop.settings["CLUSTER"]["IDLE_MINUTES"] = 20
     request = run_job_flow(laptop, "--keep-alive")
@@ -106,12 +110,14 @@ def test_keep_alive_ends_by_itself_when_idle(laptop):
     assert request["Steps"][0]["ActionOnFailure"] == "CANCEL_AND_WAIT"
 
 
+@pytest.mark.slow
 def test_on_demand_asks_for_no_spot(laptop):
     request = run_job_flow(laptop, "--on-demand")
     assert "Spot" not in json.dumps(request)
     assert request["ManagedScalingPolicy"]["ComputeLimits"]["MaximumOnDemandCapacityUnits"] == 3
 
 
+@pytest.mark.slow
 def test_sizes_types_and_subnets_are_the_configurations(laptop):
     subnet = laptop.client("ec2").describe_subnets()["Subnets"][1]["SubnetId"]
     laptop.settings["CLUSTER"] |= {
@@ -135,6 +141,7 @@ def test_sizes_types_and_subnets_are_the_configurations(laptop):
     )
 
 
+@pytest.mark.slow
 def test_buckets_are_closed(laptop):
     laptop.deploy("up", "--detach")
     for name in ("PutPublicAccessBlock", "PutBucketEncryption", "PutBucketTagging"):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
+
 pytest_plugins = ["aws_fixtures"]
 
 NAME = "AWSServiceRoleForEC2Spot"

@@ -12,6 +12,9 @@ from aws_laptop import now
 from clicklake.aws import package
 from clicklake.aws.progress import Clock
 
+pytestmark = pytest.mark.slow
+
+
 pytest_plugins = ["aws_fixtures"]
 
 # As EMR has it, of which moto makes clusters that are ready at once.

@@ -12,6 +12,9 @@ from aws_laptop import READS
 from clicklake.aws import launching
 from clicklake.aws.progress import Clock
 
+pytestmark = pytest.mark.slow
+
+
 pytest_plugins = ["aws_fixtures"]
 
 UP = ("up", "--detach")

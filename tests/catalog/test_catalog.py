@@ -72,6 +72,7 @@ def second(first: Snapshot, tmp_path: Path) -> Snapshot:
     return _after(first, write_lake(tmp_path / "lake", 2, users=[ANN, BOB]))
 
 
+@pytest.mark.slow
 def test_every_table_is_there_with_its_rows_and_its_run(first: Snapshot, tmp_path: Path) -> None:
     assert catalog.publish(first, LOCAL)["tables"] == len(TABLES)
     for name in TABLES:
@@ -83,6 +84,7 @@ def test_every_table_is_there_with_its_rows_and_its_run(first: Snapshot, tmp_pat
     assert set(sources["source"].to_pylist()) <= {"user_updates", "page_views", "clickstream"}
 
 
+@pytest.mark.slow
 def test_a_run_is_one_snapshot_of_what_it_changed(
     first: Snapshot, second: Snapshot, tmp_path: Path
 ) -> None:
@@ -99,6 +101,7 @@ def test_a_run_is_one_snapshot_of_what_it_changed(
         assert shown["clicklake.run-id"] == "run-2"
 
 
+@pytest.mark.slow
 def test_months_are_left_out_by_their_partition(tmp_path: Path) -> None:
     rows = [{"ts": NOON}, {"ts": NOON + timedelta(days=40)}]
     catalog.publish(write_lake(tmp_path / "lake", page_views=rows), LOCAL)
@@ -109,6 +112,7 @@ def test_months_are_left_out_by_their_partition(tmp_path: Path) -> None:
     assert asked.to_arrow().num_rows == 1
 
 
+@pytest.mark.slow
 def test_files_have_statistics(tmp_path: Path) -> None:
     catalog.publish(write_lake(tmp_path / "lake", users=[ANN, BOB]), LOCAL)
     users = _opened(tmp_path / "lake").load_table("clicklake.users")
@@ -116,6 +120,7 @@ def test_files_have_statistics(tmp_path: Path) -> None:
     assert len(list(users.scan(row_filter="user_id > 1").plan_files())) == 1
 
 
+@pytest.mark.slow
 def test_snapshots_that_no_kept_state_needs_go_with_their_metadata(
     first: Snapshot, second: Snapshot, tmp_path: Path
 ) -> None:
@@ -160,6 +165,7 @@ def test_what_was_cut_off_is_made_up_for(
     assert list(_snapshots(tmp_path / "lake")) == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_run_that_the_catalog_missed_is_passed_over(
     first: Snapshot, second: Snapshot, tmp_path: Path
 ) -> None:
@@ -185,6 +191,7 @@ def test_what_is_dropped_comes_back(first: Snapshot, tmp_path: Path, damage: str
     assert _users(tmp_path / "lake") == [1]
 
 
+@pytest.mark.slow
 def test_a_lake_that_has_moved_is_shown_where_it_is(first: Snapshot, tmp_path: Path) -> None:
     catalog.publish(first, LOCAL)
     (tmp_path / "lake").rename(tmp_path / "moved")
@@ -222,6 +229,7 @@ def _with_column(before: Snapshot, seq: int, alter: str) -> Snapshot:
     return Snapshot(before.storage, manifest)
 
 
+@pytest.mark.slow
 def test_columns_come_and_go_as_an_evolution(first: Snapshot, tmp_path: Path) -> None:
     catalog.publish(first, LOCAL)
     more = _with_column(first, 2, "added")
@@ -243,6 +251,7 @@ def replace_history(now: Snapshot, before: Snapshot) -> Snapshot:
     return Snapshot(now.storage, replace(now.manifest, history=history))
 
 
+@pytest.mark.slow
 def test_a_column_of_another_type_makes_the_table_anew(first: Snapshot, tmp_path: Path) -> None:
     catalog.publish(first, LOCAL)
     catalog.publish(_with_column(first, 2, "retyped"), LOCAL)

@@ -94,6 +94,7 @@ def test_a_run_tells_people_and_programs(logs: Path) -> None:
     assert f"{live.name}: missing" in broken.stderr
 
 
+@pytest.mark.slow
 def test_all_problems_of_a_configuration_at_once(tmp_path: Path) -> None:
     config = write_config(
         tmp_path,
@@ -108,6 +109,7 @@ def test_all_problems_of_a_configuration_at_once(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--engine", "duck"], ["--as-of", "yesterday"], ["--nope"]])
 def test_wrong_usage(arguments: list[str]) -> None:
     done = etl(*arguments)
@@ -115,6 +117,7 @@ def test_wrong_usage(arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_bad_rows_in_plenty_publish_nothing(tmp_path: Path) -> None:
     rows = HEADER + b"v,/a,1522540800,,,\n" + b"bad\n" * 3
     hostile.write({"clickstream": {"2018/log.csv": rows}}, tmp_path / "in")

@@ -59,6 +59,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_every_page_is_in_the_site_and_no_link_is_dead(site: Path) -> None:
     pages = {file: Html(file) for file in site.rglob("*.html")}
     assert {page.stem for page in PAGES} - {"README"} <= {file.stem for file in pages}

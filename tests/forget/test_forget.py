@@ -158,6 +158,7 @@ def test_files_that_were_replayed_are_rid_of_a_person_and_are_not_read_again(sai
     assert run(sail, source, lake, rebuild=True)["books"]["clickstream"]["kept"] == 3
 
 
+@pytest.mark.slow
 def test_a_visitor_is_forgotten_alone(both):
     mine, _ = both
     metrics = forget_(mine / "in", mine / "lake", "v-bob-1")
@@ -165,6 +166,7 @@ def test_a_visitor_is_forgotten_alone(both):
     assert not any("v-bob" in text for _, text in contents(mine / "lake"))
 
 
+@pytest.mark.slow
 def test_an_address_of_two_users_stays_with_the_other(sail, tmp_path):
     source, lake = tmp_path / "in", tmp_path / "lake"
     shared = "2018-04-01T10:00:00,{},family@example.com,F,production"
@@ -190,6 +192,7 @@ def test_nothing_happens_without_consent(both):
     assert sorted((file, text) for file, text in contents(mine / "lake")) == before
 
 
+@pytest.mark.slow
 def test_the_command_line_asks_first_and_names_nobody(both, capsys):
     mine, _ = both
     places = ["--input", str(mine / "in"), "--output", str(mine / "lake")]
@@ -204,6 +207,7 @@ def test_the_command_line_asks_first_and_names_nobody(both, capsys):
     assert "ann@" not in shown.out + shown.err
 
 
+@pytest.mark.slow
 def test_only_keyed_hashes_are_kept(both):
     mine, _ = both
     forget_(mine / "in", mine / "lake", "7")
@@ -215,6 +219,7 @@ def test_only_keyed_hashes_are_kept(both):
     assert not again.hashes & set(kept["hashes"])  # another key, other hashes
 
 
+@pytest.mark.slow
 def test_forgetting_twice_changes_nothing(both):
     mine, _ = both
     forget_(mine / "in", mine / "lake", "7")
@@ -270,6 +275,7 @@ def test_a_number_too_long_for_an_id_is_nobody():
     assert forgotten.in_raw("page_views", "007, 9")
 
 
+@pytest.mark.slow
 def test_the_books_balance_after_a_person_is_forgotten(both, capsys):
     mine, _ = both
     places = ["--input", str(mine / "in"), "--output", str(mine / "lake")]
@@ -279,6 +285,7 @@ def test_the_books_balance_after_a_person_is_forgotten(both, capsys):
     assert "all" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_nobody_is_told_apart_from_somebody(both, capsys):
     mine, _ = both
     places = ["--input", str(mine / "in"), "--output", str(mine / "lake")]

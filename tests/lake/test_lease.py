@@ -118,6 +118,7 @@ def test_process_numbers_count_within_their_namespace_only() -> None:
     assert str(Path("/proc/self/ns/pid").readlink()) in lease._machine()
 
 
+@pytest.mark.slow
 def test_a_local_lock_ends_with_its_process(tmp_path: Path) -> None:
     code = (
         "import sys, os; sys.path.insert(0, sys.argv[1])\n"

@@ -59,6 +59,7 @@ def test_on_sail(sail: Engine, tmp_path: Path) -> None:
     _target_is_met(sail, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_month_that_is_known_to_be_large_is_written_once(
     sail: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

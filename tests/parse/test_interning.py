@@ -43,6 +43,7 @@ def test_texts_that_differ_little() -> None:
     assert len(interner.values) == len(codes) - 1 == len(set(values)) - 1  # all but the empty one
 
 
+@pytest.mark.slow
 def test_many_texts_in_many_pieces() -> None:
     """Tables and texts grow; what was returned before stays as it was."""
     rng = Random(1)
@@ -68,6 +69,7 @@ def test_some_rows_of_some_texts() -> None:
     assert found.dictionary.to_pylist() == ["a", "c"]
 
 
+@pytest.mark.slow
 def test_other_keys_of_the_hash_for_each() -> None:
     """What collides cannot be known to those who write the logs."""
     data = np.frombuffer(b"a text to be hashed", np.uint8)

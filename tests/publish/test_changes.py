@@ -101,6 +101,7 @@ SENT = {
 }
 
 
+@pytest.mark.slow
 def test_only_what_has_changed_is_sent(destination, tmp_path):
     lake = tmp_path / "lake"
     config, before = destination.config(lake), first(lake)
@@ -160,6 +161,7 @@ def test_all_is_sent_where_changes_do_not_fit(destination, tmp_path, why):
     assert shown(destination) == SECOND
 
 
+@pytest.mark.slow
 def test_all_is_sent_where_much_has_changed(destination, tmp_path):
     lake = tmp_path / "lake"
     config, before = destination.config(lake), generation(lake, 1)

@@ -178,6 +178,7 @@ def test_recommendations_are_absent_where_the_lake_has_none(destination, tmp_pat
         destination.ask("select * from page_recommendations")
 
 
+@pytest.mark.slow
 def test_what_left_the_lake_leaves_the_database(destination, tmp_path):
     lake, secret = tmp_path / "lake", "forget.me@example.com"
     people = [{"user_id": 1}, {"user_id": 2, "email": secret}]
@@ -202,6 +203,7 @@ def test_what_left_the_lake_leaves_the_database(destination, tmp_path):
             destination.ask("select * from page_recommendations")
 
 
+@pytest.mark.slow
 def test_staging_holds_the_cleaned_inputs(make_destination, tmp_path):
     for kind in KINDS:
         main, staging = make_destination("duckdb", kind), make_destination(kind, "staging")
@@ -229,6 +231,7 @@ def test_a_table_of_somebody_else_is_not_replaced(destination, tmp_path):
     assert destination.ask("select what from users") == [("precious",)]
 
 
+@pytest.mark.slow
 def test_rows_that_the_manifest_does_not_know_stop_the_publication(destination, tmp_path):
     lake = tmp_path / "lake"
     publish(generation(lake, 1), destination.config(lake), runs(1))
@@ -240,6 +243,7 @@ def test_rows_that_the_manifest_does_not_know_stop_the_publication(destination, 
     assert seen_anew(destination) == {1}
 
 
+@pytest.mark.slow
 def test_text_arrives_unchanged(destination, tmp_path):
     urls = ["=1+1", "/ä€😀?q='\"\\,;\t\r\n", "/" + "long" * 5000]
     if destination.kind != "postgresql":
@@ -321,6 +325,7 @@ class TestPostgreSQL:
         assert set(poller.observed) <= {f"[{number}]" for number in range(1, cuts + 2)}
         assert failed > cuts / 2
 
+    @pytest.mark.slow
     def test_a_snapshot_taken_before_the_switch_keeps_its_rows(
         self, destination, tmp_path, monkeypatch
     ):
@@ -348,6 +353,7 @@ class TestPostgreSQL:
             )
         ]
 
+    @pytest.mark.slow
     def test_grants_and_views_of_users_stay(self, destination, tmp_path):
         lake, schema = tmp_path / "lake", destination.schema
         publish(generation(lake, 1), destination.config(lake), runs(1))
@@ -372,6 +378,7 @@ class TestPostgreSQL:
         expected = {"btree (user_id)", 'btree ("left"(email, 500))', "btree (url)"}
         assert {index for (index,) in indexes} == expected
 
+    @pytest.mark.slow
     def test_a_nul_character_is_replaced_and_reported(self, destination, tmp_path):
         lake = tmp_path / "lake"
         commit(write_lake(lake, user_page_views=[{"url": "/a\0b"}, {"url": "/c"}]))
@@ -389,6 +396,7 @@ class TestPostgreSQL:
         assert report["database"]["warnings"] == [told]
         assert told in console.file.getvalue()
 
+    @pytest.mark.slow
     def test_a_table_of_another_shape_is_made_anew(self, destination, tmp_path):
         lake, schema = tmp_path / "lake", destination.schema
         publish(generation(lake, 1), destination.config(lake), runs(1))
@@ -415,6 +423,7 @@ class TestDuckDB:
     def destination(self, make_destination):
         return make_destination("duckdb")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("read_only", [True, False])
     def test_another_process_may_have_the_file_open(self, destination, tmp_path, read_only):
         lake = tmp_path / "lake"
@@ -433,6 +442,7 @@ class TestDuckDB:
             assert process.communicate(b"\n")[0] == b"[(1,)]\n"
         assert seen_anew(destination) == {2}
 
+    @pytest.mark.slow
     def test_the_views_show_the_files_of_the_manifest_only(self, destination, tmp_path):
         lake = tmp_path / "lake [x] it's"
         first = write_lake(lake, 1, page_views=[{"url": "/old"}])

@@ -80,6 +80,7 @@ def test_a_single_row_comes_back(destination, tmp_path):
     assert destination.ask(f"select * from {table} order by user_id") == before
 
 
+@pytest.mark.slow
 def test_all_is_dropped(destination, tmp_path):
     lake = tmp_path / "lake"
     config = destination.config(lake)

@@ -47,6 +47,7 @@ def config(url: str = "", **csv) -> Config:
     )
 
 
+@pytest.mark.slow
 def test_exports_go_into_the_lake_and_no_database_is_made(remote, tmp_path):
     snapshot = lake.snapshot(remote)
     report = publish(snapshot, config(), runs(1))
@@ -78,6 +79,7 @@ def test_a_database_is_filled_from_s3(remote, tmp_path, kind):
     assert destination.ask("select host, views from daily_traffic") == [("shop.example", 1)]
 
 
+@pytest.mark.slow
 def test_query_reads_the_files_of_the_manifest(remote):
     question = "select user_id, url, year, month from page_views order by user_id"
     target = query.Target(remote, config())

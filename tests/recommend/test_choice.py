@@ -43,6 +43,7 @@ def chosen():
     return choose(world(), SETTINGS, None)
 
 
+@pytest.mark.slow
 def test_the_best_candidate_is_chosen_and_every_family_was_one(chosen):
     assert {"popular", "als", "ease", "rp3beta"} <= {trial.spec.model for trial in chosen.trials}
     marks = {json.dumps(trial.spec.as_dict()): trial.mark for trial in chosen.trials}
@@ -51,12 +52,14 @@ def test_the_best_candidate_is_chosen_and_every_family_was_one(chosen):
     assert not chosen.warnings
 
 
+@pytest.mark.slow
 def test_the_choice_is_the_same_every_time(chosen):
     again = choose(world(), SETTINGS, None)
     assert again.spec == chosen.spec
     assert [trial.mark for trial in again.trials] == [trial.mark for trial in chosen.trials]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["als", "ease", "rp3beta"])
 def test_a_model_that_is_asked_for_is_the_one(model):
     found = choose(world(), replace(SETTINGS, model=model), None)
@@ -136,6 +139,7 @@ def test_the_cheapest_model_is_a_candidate_whatever_the_time():
     assert any("als" in line and "time" in line for line in found.skipped)
 
 
+@pytest.mark.slow
 def test_ease_is_left_out_of_large_catalogues(monkeypatch):
     monkeypatch.setitem(FAMILIES, "ease", replace(FAMILIES["ease"], most_pages=39))
     found = choose(world(), SETTINGS, None)
@@ -143,6 +147,7 @@ def test_ease_is_left_out_of_large_catalogues(monkeypatch):
     assert any("39 pages" in line for line in found.skipped)
 
 
+@pytest.mark.slow
 def test_counts_are_tried_where_there_are_some(chosen):
     assert {trial.spec.weights for trial in chosen.trials} == {"binary"}
     counted = choose(world(views=9), SETTINGS, None)
@@ -166,9 +171,11 @@ class TestMemory:
         assert len(found.trials) <= 2
         assert found.chosen.mean(METRIC) > found.popularity.mean(METRIC)
 
+    @pytest.mark.slow
     def test_much_more_data_are_tuned_anew(self, kept):
         assert not choose(world(400), SETTINGS, kept).remembered
 
+    @pytest.mark.slow
     def test_other_settings_are_tuned_anew(self, kept):
         assert not choose(world(), replace(SETTINGS, max_views=3), kept).remembered
 

@@ -76,6 +76,7 @@ def test_a_user_without_views_gets_popular_pages(shop_table):
     assert [len(viewers[spelling(row["recommended_url"])]) for row in rows] == most
 
 
+@pytest.mark.slow
 def test_excluded_pages_are_neither_shown_nor_a_reason(sail, shop_table, tmp_path):
     rule = r"^[^?]*/page-(1|5)$"
     without, _ = run(sail, shops(), users(*range(120)), tmp_path, exclude=rule)
@@ -93,6 +94,7 @@ def test_all_pages_excluded(sail, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_pages_that_nobody_viewed_lately_are_not_shown(sail, tmp_path):
     """One view of an old page keeps it; that another user viewed it long ago does not matter."""
     day = timedelta(days=1)
@@ -128,6 +130,7 @@ def page_of(url: str) -> str:
     return spelling(url).split("/")[-1]
 
 
+@pytest.mark.slow
 def test_the_table_is_the_same_bytes_however_the_rows_are_spread(sail, shop_table, tmp_path):
     expected = digest(shop_table[0])
     for partitions in (1, 5):
@@ -137,6 +140,7 @@ def test_the_table_is_the_same_bytes_however_the_rows_are_spread(sail, shop_tabl
         assert digest(table) == expected
 
 
+@pytest.mark.slow
 def test_the_commonest_spelling_is_shown(sail, tmp_path):
     views = user_page_views(
         (1, "/a/"), (2, "/a"), (3, "/a"), (1, "/b"), (2, "/b?utm_source=x"), count=[2, 1, 2, 1, 1]
@@ -158,6 +162,7 @@ def test_a_viewer_who_is_no_known_user_gets_a_list_without_email(sail, tmp_path)
     assert report["model"] == "popular"
 
 
+@pytest.mark.slow
 def test_rare_pages_are_left_out_of_a_large_catalogue(sail, tmp_path, monkeypatch):
     monkeypatch.setattr("clicklake.recommend.job._SMALL_CATALOGUE", 2)
     views = user_page_views((1, "/a"), (2, "/a"), (1, "/b"), (2, "/b"), (1, "/rare"))

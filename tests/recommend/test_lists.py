@@ -163,6 +163,7 @@ class Given:
         return ExactScores(self.values.copy())
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 20]), st.sampled_from([5, 700, 3000]))
 def test_the_best_are_those_of_a_full_sort(seed, k, pages):
     rng = np.random.default_rng(seed)

@@ -61,6 +61,7 @@ def test_nothing() -> None:
     assert list(found.clickstream()) == list(found.sessions()) == []
 
 
+@pytest.mark.slow
 def test_any_order_and_any_chunks_of_events_give_the_same() -> None:
     rng = random.Random(1)
     events = [

@@ -33,10 +33,10 @@ def _shuffled(made: list[Day]) -> list[Day]:
     "order, few_new, bucket_bytes",
     [
         (_in_order, 0, 1 << 29),
-        (_shuffled, 1e9, 1 << 29),
-        (_in_order, 1e9, 1 << 29),
-        (_shuffled, 0, 150),
         (_shuffled, 1e9, 150),
+        pytest.param(_shuffled, 1e9, 1 << 29, marks=pytest.mark.slow),
+        pytest.param(_in_order, 1e9, 1 << 29, marks=pytest.mark.slow),
+        pytest.param(_shuffled, 0, 150, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("seed, count", [(1, 8), pytest.param(2, 30, marks=pytest.mark.slow)])
@@ -92,6 +92,7 @@ def _content(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_one_more_day_rewrites_only_its_month(sail: Engine, tmp_path: Path) -> None:
     made = days(4)
     hostile.write(_together(made[:25]), tmp_path / "in")  # until the 10th of April
@@ -130,6 +131,7 @@ def test_a_vanished_file_keeps_its_rows(sail: Engine, tmp_path: Path) -> None:
     assert lakes.differences(tmp_path / "lake", expected) == []
 
 
+@pytest.mark.slow
 def test_a_changed_file_rebuilds_its_source(sail: Engine, tmp_path: Path) -> None:
     made = days(1)[:3]
     hostile.write(_together(made), tmp_path / "in")
@@ -141,6 +143,7 @@ def test_a_changed_file_rebuilds_its_source(sail: Engine, tmp_path: Path) -> Non
     assert lakes.differences(tmp_path / "lake", oracle.compute(_together(made), AS_OF)) == []
 
 
+@pytest.mark.slow
 def test_a_changed_file_beside_a_vanished_one_stops_the_run(sail: Engine, tmp_path: Path) -> None:
     made = days(1)[:3]
     hostile.write(_together(made), tmp_path / "in")
@@ -167,6 +170,7 @@ def test_a_touched_file_is_not_read_again(sail: Engine, tmp_path: Path) -> None:
     assert lakes.run(sail, tmp_path / "in", tmp_path / "lake", AS_OF)["status"] == "nothing_new"
 
 
+@pytest.mark.slow
 def test_other_settings_compute_all_months_anew(sail: Engine, tmp_path: Path) -> None:
     made = _together(days(1))
     hostile.write(made, tmp_path / "in")
@@ -222,6 +226,7 @@ BORDERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap_minutes", [30, 60 * 24 * 40])
 @pytest.mark.parametrize("case", BORDERS)
 def test_late_rows_at_the_border_of_a_month(

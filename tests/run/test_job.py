@@ -17,7 +17,7 @@ from clicklake.parse import texts
 from clicklake.run import landing
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in (1, 2))])
 @pytest.mark.parametrize("multiline", [False, True])
 def test_every_odd_value_on_sail(sail: Engine, tmp_path: Path, seed: int, multiline: bool) -> None:
     check(sail, tmp_path, hostile.build(seed), csv_multiline=multiline)
@@ -35,6 +35,7 @@ def test_users_in_parts(
     check(sail, tmp_path, hostile.build(seed))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25,
     deadline=None,
@@ -64,9 +65,8 @@ def test_200_generated_inputs_on_sail(
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize(
-    "seed", [pytest.param(s, marks=[pytest.mark.slow] if s else []) for s in range(20)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
 def test_every_odd_value_on_spark(spark: Engine, tmp_path: Path, seed: int) -> None:
     check(spark, tmp_path, hostile.build(seed))
 

@@ -79,6 +79,7 @@ def _counts(expected: oracle.Result) -> list[int]:
     return [len(expected.tables[table]) for table in lakes.TABLES]
 
 
+@pytest.mark.slow
 def test_every_state_can_be_asked_by_run_and_by_time(lake: Path, made: list[Day]) -> None:
     found = states.history(_settings(lake))
     assert [state.seq for state in found] == [3, 2, 1]
@@ -92,6 +93,7 @@ def test_every_state_can_be_asked_by_run_and_by_time(lake: Path, made: list[Day]
         _asked(lake, run_id="nosuch")
 
 
+@pytest.mark.slow
 def test_the_folders_hold_the_present_state_alone(lake: Path, made: list[Day]) -> None:
     expected = _expected(made[:3])
     for table in lakes.TABLES:
@@ -141,6 +143,7 @@ def test_a_rollback_that_was_cut_off_is_there_or_not(
         assert _bare(lake, table) == count_
 
 
+@pytest.mark.slow
 def test_vacuum_shows_and_removes(lake: Path, made: list[Day]) -> None:
     def removed(**how: bool) -> states.Swept:
         return states.vacuum(_settings(lake), _quiet(), **how)
@@ -159,6 +162,7 @@ def test_vacuum_shows_and_removes(lake: Path, made: list[Day]) -> None:
     assert lakes.differences(lake, _expected(made[:3])) == []
 
 
+@pytest.mark.slow
 def test_a_run_removes_what_is_kept_no_longer(
     lake: Path, made: list[Day], sail: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +182,7 @@ def _names(lake: Path, seq: int) -> list[str]:
     return [file.path for file in snapshot(LocalStorage(lake), run).manifest.all_files]
 
 
+@pytest.mark.slow
 def test_a_file_that_lost_one_of_its_names_gets_it_back(lake: Path, made: list[Day]) -> None:
     files = snapshot(LocalStorage(lake)).manifest.all_files
     (lake / files[0].path).unlink()
@@ -191,6 +196,7 @@ def test_a_file_that_lost_one_of_its_names_gets_it_back(lake: Path, made: list[D
         states.vacuum(_settings(lake), _quiet(), everything=False, dry_run=True)
 
 
+@pytest.mark.slow
 def test_who_is_forgotten_is_in_no_earlier_state(lake: Path) -> None:
     forget.run(_settings(lake), "1", "user", _quiet(), lambda _: True)
     assert len(states.history(_settings(lake))) == 1
@@ -199,6 +205,7 @@ def test_who_is_forgotten_is_in_no_earlier_state(lake: Path) -> None:
     assert paths == {file.path for file in snapshot(LocalStorage(lake)).manifest.all_files}
 
 
+@pytest.mark.slow
 def test_the_command_line_lists_goes_back_and_asks(
     lake: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

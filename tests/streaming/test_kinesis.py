@@ -181,6 +181,7 @@ def test_a_doubled_record_is_counted_once(lake, state, kinesis, tmp_path):
     assert read(kinesis, tmp_path).events == 100
 
 
+@pytest.mark.slow
 def test_the_reader_has_the_publishers_order_and_quarantines_by_shard_and_number(
     lake, state, kinesis, tmp_path
 ):
@@ -229,6 +230,7 @@ def test_a_stream_that_another_publisher_wrote_is_refused(lake, state, kinesis, 
         run(lake, State(elsewhere), kinesis)
 
 
+@pytest.mark.slow
 def test_what_another_publisher_sent_after_the_checkpoint_is_not_taken_for_an_own_event(
     lake, state, kinesis, tmp_path
 ):

@@ -118,6 +118,7 @@ def streams(draw):
     return count, partitions
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(streams(), st.data())
 def test_the_publishers_order_comes_out_whatever_is_read_when_and_however_often_it_restarts(

@@ -1,4 +1,4 @@
-"""Forty bugs, each of which the fast tests must find: `make mutants` plants them one by one.
+"""More than forty bugs, each of which the fast tests must find: `make mutants` plants them one by one.
 
 A mutant is a text of the source and what a careless change would make of it. Its tests are those
 that a person would look at first; they run against a copy of the source.
@@ -281,6 +281,27 @@ MUTANTS = [
         "(head.age > TTL or _is_dead(holder))",
         "True",
         "tests/lake/test_lease.py",
+    ),
+    Mutant(
+        "a step from the last page of a month to the first of the next counts",
+        "rules/page_steps.py",
+        "    leads &= (months[1:] == months[:-1]) & (pages[1:] != pages[:-1])\n",
+        "    leads &= pages[1:] != pages[:-1]\n",
+        "tests/rules/test_page_steps.py",
+    ),
+    Mutant(
+        "a step counts as often as a session takes it",
+        "rules/page_steps.py",
+        "taken = pc.unique(pa.array(session[here] * len(known) + step[here])).to_numpy()",
+        "taken = session[here] * len(known) + step[here]",
+        "tests/rules/test_page_steps.py",
+    ),
+    Mutant(
+        "the steps of who is forgotten stay",
+        "forget/steps.py",
+        "rows = page_steps.without(_read(draft, files), gone)",
+        "rows = _read(draft, files)",
+        "tests/forget/test_steps.py",
     ),
     # people who are forgotten
     Mutant(
