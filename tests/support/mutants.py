@@ -1,4 +1,4 @@
-"""More than forty bugs, each of which the fast tests must find: `make mutants` plants them one by one.
+"""Planted bugs, each of which the fast tests must find: `make mutants` plants them one by one.
 
 A mutant is a text of the source and what a careless change would make of it. Its tests are those
 that a person would look at first; they run against a copy of the source.
