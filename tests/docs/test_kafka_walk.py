@@ -1,4 +1,4 @@
-"""docs/streaming.md, "Kafka, from nothing": done as it stands there, it prints what it shows."""
+"""docs/streaming.md, from Kafka on: done as it stands there, it prints what it shows."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from pathlib import Path
 import pytest
 
 import kafka_broker
+import schema_registry
 
 ROOT = Path(__file__).parents[2]
-SECTION = re.compile(r"^## Kafka, from nothing\n(.*?)^## ", re.MULTILINE | re.DOTALL)
+SECTIONS = re.compile(r"^## Kafka, from nothing\n(.*?)^## Another", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"^```\w+ (src/\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WHY_NOT = kafka_broker.why_not() or schema_registry.why_not()
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(kafka_broker.why_not() is not None, reason=str(kafka_broker.why_not()))
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 def test_the_walk_through_prints_what_the_page_shows(tmp_path: Path) -> None:
-    [section] = SECTION.findall((ROOT / "docs" / "streaming.md").read_text())
-    ports = {str(port): str(kafka_broker._free_port()) for port in (9092, 9093)}
+    [section] = SECTIONS.findall((ROOT / "docs" / "streaming.md").read_text())
+    ports = {str(port): str(kafka_broker._free_port()) for port in (9092, 9093, 8081)}
     checkout(tmp_path)
     for name, text in FILE.findall(section):
         (tmp_path / name).write_text(on_ports(text, ports))

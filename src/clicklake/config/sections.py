@@ -26,6 +26,7 @@ from clicklake.config.checks import (
     mail_address,
     pattern,
     ratio,
+    registry_address,
     role_name,
     schema_name,
     short_name,
@@ -157,6 +158,8 @@ class Stream:
     every: int = _key(1000, whole(1))
     lateness_minutes: int = _key(60, whole(0))
     kafka_properties: str = _key("")
+    stream_format: str = _key("json", choice("json", "avro"))
+    schema_registry: str = _key("", registry_address, secret=True)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def understood(
     `own`: the publisher's mark, where it is known. `can_hold`: as a source has it.
     """
     events, bad = decode([message.body for message in messages])
+    bad |= {row: message.fault for row, message in enumerate(messages) if message.fault}
     headers = pa.array([m.mark.publisher if m.mark else None for m in messages], pa.string())
     publishers = pc.coalesce(headers.take(events["row"]), events["publisher"])
     sure = pc.is_valid(publishers)

@@ -139,7 +139,9 @@ class FolderSource:
                 numbers = map(str, count(seen + 1))
                 self._read[file.name] = seen = seen + len(read)
                 bodies = map(bytes.rstrip, read, repeat(b"\r\n"))
-                fields = zip(repeat(file.name), numbers, bodies, repeat(None), strict=False)
+                fields = zip(
+                    repeat(file.name), numbers, bodies, repeat(None), repeat(""), strict=False
+                )
                 if messages := list(map(incoming, fields)):
                     yield messages
 

@@ -21,6 +21,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from clicklake.streaming.formats import JSON, Format, Reader
 from clicklake.streaming.kafka_client import (
     POLL_SECONDS,
     TIMEOUT,
@@ -44,7 +45,7 @@ from clicklake.streaming.marks import (
     retraction_headers,
 )
 from clicklake.streaming.messages import MAX_SEQUENCE
-from clicklake.streaming.stream import Incoming, Outgoing, Position, incoming
+from clicklake.streaming.stream import Incoming, Outgoing, Position, incoming, position_of
 
 _POLL_MESSAGES = 10_000
 
@@ -57,16 +58,25 @@ class KafkaSink:
 
     chunk = 10_000
 
-    def __init__(self, servers: str, topic: str, properties: str) -> None:
+    def __init__(
+        self,
+        servers: str,
+        topic: str,
+        properties: str,
+        format_: Format = JSON,
+        reader: Reader | None = None,
+    ) -> None:
         self._settings = client_settings(servers, properties)
         self._topic = topic
+        self._format = format_
+        self._reader = reader or Reader()
         self._producer: Producer | None = None
         self.mark: Mark | None = None
         create_topic(self._settings, topic)
 
     def peek(self) -> Position:
         try:
-            return last_position(self._settings, self._topic, self.mark)
+            return last_position(self._settings, self._topic, self._position_in)
         except KafkaException as error:
             raise translated(error, self._topic) from None
 
@@ -93,11 +103,11 @@ class KafkaSink:
     def send(self, events: Sequence[Outgoing]) -> None:
         assert self._producer is not None, "position() comes first"
         producer = self._producer
-        mark = self.mark or Mark("", MAX_SEQUENCE)
+        values = self._values(events)
         try:
             producer.begin_transaction()
-            for event in events:
-                self._produce(producer, event, _headers(event, mark))
+            for event, value in zip(events, values, strict=True):
+                self._produce(producer, event, value)
             commit_transaction(producer)
         except KafkaException as error:
             raise translated(error, self._topic) from None
@@ -108,11 +118,31 @@ class KafkaSink:
     def close(self) -> None:
         self._producer = None
 
-    def _produce(self, producer: Producer, event: Outgoing, headers: list[Header]) -> None:
+    def _values(self, events: Sequence[Outgoing]) -> list[bytes | None]:
+        """What is sent of each; None, a tombstone, of a retraction."""
+        bodies = [event.body for event in events if not event.is_retraction]
+        encoded = iter(self._format.encode(bodies)) if bodies else iter(())
+        return [None if event.is_retraction else next(encoded) for event in events]
+
+    def _headers(self, event: Outgoing) -> list[Header]:
+        mark = self.mark or Mark("", MAX_SEQUENCE)
+        if event.sequence < mark.since:
+            return []
+        if event.is_retraction:
+            return retraction_headers(mark, event.sequence)
+        return event_headers(mark, event.event_id, event.time, self._format.content_type)
+
+    def _position_in(self, message: Message, most: int) -> Position:
+        header = of_headers(message.headers())
+        [read] = self._reader.read([body_of(message)], [header], self.mark)
+        found = position_of(read.body, self.mark, header)
+        return found if header or self.mark or found.sequence <= most else Position(0)
+
+    def _produce(self, producer: Producer, event: Outgoing, value: bytes | None) -> None:
+        headers = self._headers(event)
         while True:
             try:
-                body = None if event.is_retraction else event.body
-                producer.produce(self._topic, body, event.key.encode(), headers=headers)
+                producer.produce(self._topic, value, event.key.encode(), headers=headers)
             except BufferError:
                 producer.poll(0.1)
             except KafkaException as error:
@@ -123,21 +153,16 @@ class KafkaSink:
                 return
 
 
-def _headers(event: Outgoing, mark: Mark) -> list[Header]:
-    if event.sequence < mark.since:
-        return []
-    if event.is_retraction:
-        return retraction_headers(mark, event.sequence)
-    return event_headers(mark, event.event_id, event.time)
-
-
 class KafkaSource:
     """The summarizer's side: committed messages only, from offsets that the statistics keep."""
 
     horizon = 2 * KafkaSink.chunk
 
-    def __init__(self, servers: str, topic: str, properties: str) -> None:
+    def __init__(
+        self, servers: str, topic: str, properties: str, reader: Reader | None = None
+    ) -> None:
         self.topic = topic
+        self._reader = reader or Reader()
         self._last_error = ""
         self._behind: set[int] = set()
         self._held: set[int] = set()
@@ -178,8 +203,10 @@ class KafkaSource:
         partitions = [message.partition() or 0 for message in messages]
         self._behind.update(partitions)
         offsets = map(str, map(Message.offset, messages))
-        headers = map(of_headers, map(Message.headers, messages))
-        fields = zip(map(str, partitions), offsets, map(body_of, messages), headers, strict=True)
+        marks = list(map(of_headers, map(Message.headers, messages)))
+        read = self._reader.read(list(map(body_of, messages)), marks, self.mark)
+        bodies, faults = zip(*read, strict=True)
+        fields = zip(map(str, partitions), offsets, bodies, marks, faults, strict=True)
         return list(map(incoming, fields))
 
     def _note_failed(self, message: Message) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +20,27 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from clicklake.errors import AccessError, ConfigError, InputError
-from clicklake.streaming.marks import Mark, of_headers, sequence_of
+from clicklake.streaming.marks import sequence_of
 from clicklake.streaming.messages import retracts
-from clicklake.streaming.stream import (
-    Outgoing,
-    Position,
-    StreamBrokenError,
-    position_of,
-    taken,
-)
+from clicklake.streaming.registry import PREFIX
+from clicklake.streaming.stream import Outgoing, Position, StreamBrokenError, taken
 
 TIMEOUT = 20.0
 POLL_SECONDS = 0.1
-
-
 _COMMIT_TIMEOUT = 60.0
+
+# What a message says of the stream's position, given how many messages its topic ever had.
+PositionIn = Callable[[Message, int], Position]
 
 
 def client_settings(servers: str, properties: str) -> dict[str, Any]:
     """Settings of librdkafka, those of the user's file included."""
     usual = {"reconnect.backoff.max.ms": 1000, "log_level": 2}
-    return {**usual, **_read_properties(properties), "bootstrap.servers": servers}
+    given = {k: v for k, v in read_properties(properties).items() if not k.startswith(PREFIX)}
+    return {**usual, **given, "bootstrap.servers": servers}
 
 
-def _read_properties(file: str) -> dict[str, str]:
+def read_properties(file: str) -> dict[str, str]:
     """A file of `name = value` lines, for what a broker asks of its clients: TLS, SASL."""
     if not file:
         return {}
@@ -121,11 +118,8 @@ def bounds_of(consumer: Consumer, topic: str, partitions: list[int]) -> list[tup
     return [consumer.get_watermark_offsets(end, timeout=TIMEOUT) for end in ends]
 
 
-def last_position(settings: Mapping[str, Any], topic: str, own: Mark | None) -> Position:
-    """The committed message of the highest number; a chunk is there whole or not at all.
-
-    Messages that are not of the publisher `own` do not count.
-    """
+def last_position(settings: Mapping[str, Any], topic: str, position_in: PositionIn) -> Position:
+    """The committed message of the highest number; a chunk is there whole or not at all."""
     consumer = Consumer(reading_settings(settings) | {"fetch.wait.max.ms": 10})
     try:
         partitions = sorted(consumer.list_topics(topic, TIMEOUT).topics[topic].partitions)
@@ -133,7 +127,7 @@ def last_position(settings: Mapping[str, Any], topic: str, own: Mark | None) -> 
         # No number is higher than the count of messages that the topic ever had.
         most = sum(high for _, high in bounds)
         found = [
-            _last_of(consumer, TopicPartition(topic, number), bound, own, most)
+            _last_of(consumer, TopicPartition(topic, number), bound, position_in, most)
             for number, bound in zip(partitions, bounds, strict=True)
         ]
         return max(found, default=Position(0))
@@ -145,7 +139,7 @@ def _last_of(
     consumer: Consumer,
     partition: TopicPartition,
     bounds: tuple[int, int],
-    own: Mark | None,
+    position_in: PositionIn,
     most: int,
 ) -> Position:
     """The highest event of a partition's end, which may be transaction markers or foreign."""
@@ -154,7 +148,7 @@ def _last_of(
     while high > low:
         start = max(low, high - back)
         partition.offset = start
-        if (last := _highest(consumer, partition, own, most)).sequence:
+        if (last := _highest(consumer, partition, position_in, most)).sequence:
             return last
         if start == low:
             break
@@ -162,7 +156,9 @@ def _last_of(
     return Position(0)
 
 
-def _highest(consumer: Consumer, start: TopicPartition, own: Mark | None, most: int) -> Position:
+def _highest(
+    consumer: Consumer, start: TopicPartition, position_in: PositionIn, most: int
+) -> Position:
     consumer.assign([start])
     highest = Position(0)
     deadline = time.monotonic() + TIMEOUT
@@ -172,10 +168,7 @@ def _highest(consumer: Consumer, start: TopicPartition, own: Mark | None, most: 
             continue
         failure = message.error()
         if failure is None:
-            header = of_headers(message.headers())
-            found = position_of(body_of(message), own, header)
-            if header or own or found.sequence <= most:
-                highest = max(highest, found)
+            highest = max(highest, position_in(message, most))
             deadline = time.monotonic() + TIMEOUT
         elif failure.code() == KafkaError._PARTITION_EOF:
             return highest

@@ -37,13 +37,15 @@ def foreign(own: Mark | None, found: Mark | None, sequence: int, is_possible: bo
     return "" if is_possible else "impossible_sequence"
 
 
-def event_headers(mark: Mark, event_id: str, time: str) -> list[Header]:
+def event_headers(
+    mark: Mark, event_id: str, time: str, content_type: bytes = b"application/json"
+) -> list[Header]:
     """The headers of an event. The record's own timestamp is the time of its publication.
 
     A broker deletes by that timestamp: events of long ago would be gone within minutes.
     """
     own = [("ce_id", event_id.encode()), ("ce_time", time.encode())]
-    return [("content-type", b"application/json"), *_every(mark, "clickstream"), *own]
+    return [("content-type", content_type), *_every(mark, "clickstream"), *own]
 
 
 def retraction_headers(mark: Mark, sequence: int) -> list[Header]:

@@ -12,7 +12,9 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
+from clicklake.derive.fields import described
 from clicklake.schemas import CLICKSTREAM
 from clicklake.streaming.marks import Mark, of_body
 
@@ -24,6 +26,15 @@ _FIRST_YEAR, _LAST_YEAR = (
     9000,
 )  # the lake's first, and one that leaves room for a window's end
 MAX_SEQUENCE = 2**53  # what every reader of JSON holds exactly
+
+# What a message has.
+MESSAGE = pa.schema(
+    [
+        described("sequence", pa.int64(), "the event's number on the stream, from 1 on"),
+        described("event_id", pa.string(), "the event's own, on every stream"),
+        *CLICKSTREAM.schema,
+    ]
+)
 
 
 class BadMessageError(Exception):

@@ -31,13 +31,15 @@ class Outgoing(NamedTuple):
 class Incoming(NamedTuple):
     """A message as read. `offset` is text: a line, a Kafka offset, a Kinesis sequence number.
 
-    `mark`: that of its headers, where the stream has such.
+    `mark`: that of its headers, where the stream has such. `fault`: why it could not be read; its
+    body then says something about it.
     """
 
     partition: str
     offset: str
     body: bytes
     mark: Mark | None = None
+    fault: str = ""
 
 
 # Made of an iterable of their fields, sooner than by `_make`.
