@@ -72,7 +72,6 @@ def second(first: Snapshot, tmp_path: Path) -> Snapshot:
     return _after(first, write_lake(tmp_path / "lake", 2, users=[ANN, BOB]))
 
 
-@pytest.mark.slow
 def test_every_table_is_there_with_its_rows_and_its_run(first: Snapshot, tmp_path: Path) -> None:
     assert catalog.publish(first, LOCAL)["tables"] == len(TABLES)
     for name in TABLES:
@@ -84,7 +83,6 @@ def test_every_table_is_there_with_its_rows_and_its_run(first: Snapshot, tmp_pat
     assert set(sources["source"].to_pylist()) <= {"user_updates", "page_views", "clickstream"}
 
 
-@pytest.mark.slow
 def test_a_run_is_one_snapshot_of_what_it_changed(
     first: Snapshot, second: Snapshot, tmp_path: Path
 ) -> None:

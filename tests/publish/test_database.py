@@ -231,7 +231,6 @@ def test_a_table_of_somebody_else_is_not_replaced(destination, tmp_path):
     assert destination.ask("select what from users") == [("precious",)]
 
 
-@pytest.mark.slow
 def test_rows_that_the_manifest_does_not_know_stop_the_publication(destination, tmp_path):
     lake = tmp_path / "lake"
     publish(generation(lake, 1), destination.config(lake), runs(1))

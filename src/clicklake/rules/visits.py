@@ -187,7 +187,7 @@ class Visits:
             columns = {name: column.take(at).to_arrow() for name, column in texts.items()}
             columns |= {name: side.take(pa.array(at)) for name, side in self._numbers.items()}
             columns |= {"time": fields.timestamps(self.time[at]), "is_bot": pa.array(is_bot[at])}
-            yield month, _table(CLICKSTREAM, columns)
+            yield month, as_table(CLICKSTREAM, columns)
 
     def sessions(self) -> Iterator[tuple[tuple[int, int], pa.Table]]:
         """The sessions whose first event is there, by month of their start, in portions."""
@@ -209,7 +209,7 @@ class Visits:
                 "exit_path": texts["path"].take(ends).to_arrow(),
                 "is_bot": pa.array(is_bot[at]),
             }
-            yield month, _table(SESSIONS, columns)
+            yield month, as_table(SESSIONS, columns)
 
 
 def _micros(times: pa.ChunkedArray) -> np.ndarray:
@@ -289,6 +289,7 @@ def _by_month(time: np.ndarray, at: np.ndarray) -> Iterator[tuple[tuple[int, int
             yield fields.year_and_month(month), rows[begin : begin + _PORTION]
 
 
-def _table(table: Table, columns: dict[str, pa.Array]) -> pa.Table:
+def as_table(table: Table, columns: dict[str, pa.Array]) -> pa.Table:
+    """Rows of a table; texts may be dictionaries."""
     fields_ = [field.with_type(columns[field.name].type) for field in table.schema]
     return pa.table([columns[field.name] for field in fields_], pa.schema(fields_))
