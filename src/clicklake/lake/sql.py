@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 from pyarrow import fs
 
 from clicklake.lake.snapshot import Snapshot
@@ -18,6 +17,7 @@ from clicklake.storage import arrow_s3
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow.dataset as ds
 
 
 DUCKDB_TYPES = {
@@ -109,6 +109,8 @@ def _folders(table: Table) -> pa.Schema:
 
 def dataset(table: Table, files: list[str], schema: pa.Schema | None = None) -> ds.Dataset:
     """Exactly these files of a table, local or on S3, as an Arrow dataset."""
+    import pyarrow.dataset as ds  # brings pandas along, half a second
+
     folders = ds.partitioning(_folders(table), flavor="hive")
     filesystem: fs.FileSystem = fs.LocalFileSystem()
     if not is_local(files):

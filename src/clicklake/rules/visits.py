@@ -33,7 +33,7 @@ _OF_THE_FIRST = [
     name for name in SESSIONS.columns if name in CLICKSTREAM.columns and name != "is_bot"
 ]
 _MINUTE = 60 * SECOND
-_REASONS = pa.array(["agent", "rate"])
+_REASONS = ("agent", "rate")
 _NULL = -1  # the code of null
 _PORTION = 1 << 17  # rows of a table that is made at once: a row group of its file
 
@@ -151,7 +151,7 @@ class Visits:
                 if pa.types.is_string(values.type)
             },
             "session_id": CodedTexts(number, sessions),
-            "bot_reason": CodedTexts(reason, _REASONS),
+            "bot_reason": CodedTexts(reason, pa.array(_REASONS)),
         }
 
     @cached_property
