@@ -113,7 +113,8 @@ def _is_published(scene: Scene, lake: places.Place) -> None:
     assert {"users", "user_page_views", "sessions", "page_recommendations"} <= tables.keys()
     assert tables == {name: rows[name] for name in tables}
     exports = places.by_exports(lake)
-    assert exports == {name: rows[name] for name in ("user_page_views", "page_recommendations")}
+    exported = ("user_page_views", "page_recommendations", "page_follows")
+    assert exports == {name: rows[name] for name in exported}
     database.unlink()
 
 
