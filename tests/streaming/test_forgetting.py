@@ -16,6 +16,7 @@ from clicklake.errors import InputError
 from clicklake.streaming import forgetting
 from clicklake.streaming.database import connect
 from clicklake.streaming.messages import BadMessageError, Retraction, parse
+from clicklake.streaming.results import TABLES
 from clicklake.streaming.state import State
 from clicklake.streaming.statistics import database_url
 from kafka_broker import why_not
