@@ -18,7 +18,7 @@ import pytest
 from clicklake.logs import misplaced
 from clicklake.logs.diagnosis import cause_of, environments
 from clicklake.logs.sampling import head_of
-from clicklake.parse import fields, rows
+from clicklake.parse import fields, sources
 from clicklake.storage import FileInfo, open_storage
 
 AS_OF = date(2018, 12, 31)
@@ -139,7 +139,7 @@ def look(folder: Path, source: str, name: str, content: str | bytes):
     (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
     storage = open_storage(str(folder))
     [info] = storage.list()
-    return head_of(storage, info, rows.SOURCES[source], fields.time_range(AS_OF))
+    return head_of(storage, info, sources.SOURCES[source], fields.time_range(AS_OF))
 
 
 @pytest.mark.parametrize("source, name, content, found, remedy", CASES.values(), ids=CASES.keys())

@@ -12,8 +12,9 @@ import pytest
 from clicklake.parse import compiled as kernels
 from clicklake.parse import jsonl
 from clicklake.parse.blocks import Block
-from clicklake.parse.rows import PAGE_VIEWS_KEYS
+from clicklake.parse.sources import SOURCES
 
+PAGE_VIEWS_KEYS = SOURCES["page_views"].keys
 NAMES = [key.name for key in PAGE_VIEWS_KEYS]
 LIKE = '{"ts": "t1", "url": "/a", "environment": "production", "user_id": 1}'
 FIRST = {

@@ -19,7 +19,7 @@ from clicklake import storage
 from clicklake.logs.reader import LogReader
 from clicklake.logs.source import reader_options
 from clicklake.logs.summary import SplitSummary, line_bases
-from clicklake.parse import rows
+from clicklake.parse import sources
 from clicklake.rules import visits
 
 ROWS = {"user_updates": 4, "page_views": 3, "clickstream": 6}  # columns that the parser makes
@@ -77,7 +77,7 @@ def read(
             _take(source, batch, found, splits, bad)
     for info in storage.open_storage(reader.lake).list() if buckets else ():
         landed = pq.read_table(Path(reader.lake) / info.path, partitioning=None)
-        found.rows += _plain(landed.select(rows.SOURCES[source].schema.names[: ROWS[source]]))
+        found.rows += _plain(landed.select(sources.SOURCES[source].schema.names[: ROWS[source]]))
     bases = line_bases(splits)
     found.refused = {split.file: split.refused for split in splits if split.refused}
     found.quarantine = sorted(
@@ -100,7 +100,7 @@ def _take(
     splits: list[SplitSummary],
     bad: list[tuple[Any, ...]],
 ) -> None:
-    names = rows.SOURCES[source].schema.names[: ROWS[source]]
+    names = sources.SOURCES[source].schema.names[: ROWS[source]]
     meta = batch.select(["_file", "_start", "_line", "_reason", "_raw", "_summary"]).to_pylist()
     if meta and meta[0]["_summary"]:
         splits.extend(SplitSummary(**json.loads(row["_summary"])) for row in meta)

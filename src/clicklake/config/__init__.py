@@ -1,6 +1,7 @@
 """`dl.cfg`: every key with its default and its check. `load` is the only way in."""
 
 from clicklake.config.load import find, load
+from clicklake.config.mapping import SHAPES, Shape
 from clicklake.config.sections import (
     FILES,
     ROOT,
@@ -23,6 +24,7 @@ __all__ = [
     "FILES",
     "ROOT",
     "S3",
+    "SHAPES",
     "Aws",
     "Catalog",
     "Cluster",
@@ -33,6 +35,7 @@ __all__ = [
     "Job",
     "Recommend",
     "Report",
+    "Shape",
     "Sources",
     "Stream",
     "find",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import re
 from collections.abc import Callable
+from dataclasses import field
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,6 +17,11 @@ Check = Callable[[str], Any]
 
 def any_text(value: str) -> str:
     return value
+
+
+def key(default: Any, check: Check = any_text, *, secret: bool = False) -> Any:
+    """A key of a section: a field of its dataclass."""
+    return field(default=default, metadata={"check": check}, repr=not secret)
 
 
 def flag(value: str) -> bool:
@@ -159,6 +165,34 @@ def time_zone(value: str) -> str:
     except (ValueError, OSError, ZoneInfoNotFoundError):
         raise ValueError("the name of a time zone, such as UTC or Europe/Berlin") from None
     return value
+
+
+def clock_zone(value: str) -> str:
+    """The zone of times that tell none: an offset from UTC, or a name."""
+    if re.fullmatch(r"[+-]([01]\d|2[0-3]):?[0-5]\d", value, re.ASCII):
+        return value
+    try:
+        return time_zone(value)
+    except ValueError:
+        raise ValueError(
+            "an offset such as +02:00, or a zone's name, such as Europe/Berlin"
+        ) from None
+
+
+def character(value: str) -> str:
+    r"""One character of ASCII, which may be written `\t` or `\xNN`."""
+    written = re.fullmatch(r"\\x([0-7][0-9A-Fa-f])", value)
+    found = chr(int(written[1], 16)) if written else {"\\t": "\t"}.get(value, value)
+    if len(found) != 1 or not "\0" < found < "\x7f" or found in "\r\n":
+        raise ValueError(
+            r"one character of ASCII, such as ; or |, or \t (a tab), \x20 (a space), \x01; "
+            "no line end"
+        )
+    return found
+
+
+def no_character_or_one(value: str) -> str:
+    return character(value) if value else value
 
 
 def stream_address(value: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from clicklake.config import databases
+from clicklake.config.mapping import SHAPES, faults
 from clicklake.config.sections import ROOT, SECTIONS, Config, Stream
 from clicklake.errors import ConfigError
 
@@ -103,6 +104,11 @@ def _section(
 def _clashes(where: Path | None, values: Mapping[str, Any]) -> list[str]:
     """What is wrong with keys that are right by themselves."""
     problems = [f"{where}: [STREAM] {problem}." for problem in _stream_clashes(values["stream"])]
+    problems += [
+        f"{where}: [{source.upper()}] {fault}."
+        for source in SHAPES
+        for fault in faults(values[source])
+    ]
     database, lake = values["database"], values["datalake"].output_data
     try:
         databases.targets(database.url, database.staging_url, lake)

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from clicklake.config import databases
 from clicklake.config.checks import (
-    Check,
-    any_text,
     arn,
     bucket_name,
     catalog_address,
@@ -37,6 +34,8 @@ from clicklake.config.checks import (
     whole,
     zip_on_s3,
 )
+from clicklake.config.checks import key as _key
+from clicklake.config.mapping import Clickstream, PageViews, UserUpdates
 
 # The checkout: src/clicklake/config/ is three levels below it. An installed package has none: what
 # it needs of it comes along in `_checkout`, and default places are meant from the working folder.
@@ -44,10 +43,6 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 _IS_INSTALLED = not (_CHECKOUT / "dl.cfg.template").is_file()
 FILES = Path(__file__).resolve().parents[1] / "_checkout" if _IS_INSTALLED else _CHECKOUT
 ROOT = Path.cwd() if _IS_INSTALLED else _CHECKOUT
-
-
-def _key(default: Any, check: Check = any_text, *, secret: bool = False) -> Any:
-    return field(default=default, metadata={"check": check}, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -204,6 +199,9 @@ class Config:
     s3: S3 = S3()
     datalake: DataLake = DataLake()
     sources: Sources = Sources()
+    user_updates: UserUpdates = field(default_factory=UserUpdates)
+    page_views: PageViews = field(default_factory=PageViews)
+    clickstream: Clickstream = field(default_factory=Clickstream)
     job: Job = Job()
     cluster: Cluster = Cluster()
     schedule: Schedule = Schedule()
@@ -222,6 +220,9 @@ SECTIONS: dict[str, type] = {
     "S3": S3,
     "DATALAKE": DataLake,
     "SOURCES": Sources,
+    "USER_UPDATES": UserUpdates,
+    "PAGE_VIEWS": PageViews,
+    "CLICKSTREAM": Clickstream,
     "JOB": Job,
     "CLUSTER": Cluster,
     "SCHEDULE": Schedule,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clicklake.parse import csv
-from clicklake.parse.records import is_blank
 
 HEAD = 1 << 16  # bytes in which a header is looked for at first
 
@@ -22,13 +21,13 @@ def without_end(line: bytes) -> bytes:
     return line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
 
 
-def without_header(block: bytes) -> tuple[bytes, int, bool]:
+def without_header(block: bytes, dialect: csv.Dialect) -> tuple[bytes, int, bool]:
     """A block without its blank lines and header at its start; how many lines went; if found."""
     at = lines = 0
     while at < len(block):
         end = block.find(b"\n", at) + 1 or len(block)
         record = without_end(block[at:end])
         at, lines = end, lines + 1
-        if not is_blank(record):
+        if not dialect.is_blank(record):
             return block[at:], lines, True
     return b"", lines, False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 
 from clicklake.config import Config
 from clicklake.logs.sampling import head_of
-from clicklake.parse import fields, rows
+from clicklake.parse import fields
+from clicklake.parse.rows import Source
+from clicklake.parse.sources import configured
 from clicklake.storage import FileInfo, LocalStorage, Storage, open_storage
 
 _LOOKED_AT = 5  # files at the top
@@ -25,7 +27,8 @@ def hints(config: Config, absent: Collection[str], *, far: bool = False) -> list
         return []
     names, files = _top(storage)
     wanted = {source: getattr(config.sources, source) for source in absent}
-    return [*_other_spellings(wanted, names), *_at_the_top(storage, files, wanted)]
+    shapes = configured(config)
+    return [*_other_spellings(wanted, names), *_at_the_top(storage, files, wanted, shapes)]
 
 
 def _top(storage: Storage) -> tuple[list[str], list[FileInfo]]:
@@ -55,12 +58,17 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]", "", name).lower()
 
 
-def _at_the_top(storage: Storage, files: list[FileInfo], wanted: dict[str, str]) -> Iterator[str]:
+def _at_the_top(
+    storage: Storage,
+    files: list[FileInfo],
+    wanted: dict[str, str],
+    shapes: Mapping[str, Source],
+) -> Iterator[str]:
     """Hints at files that lie in INPUT_DATA itself, if they are an absent source's rows."""
     found: dict[str, list[str]] = {}
     for info in files[:_LOOKED_AT]:
         for source in wanted:
-            head = head_of(storage, info, rows.SOURCES[source], _ANY_TIME)
+            head = head_of(storage, info, shapes[source], _ANY_TIME)
             if head.read and not head.is_mostly_bad:
                 found.setdefault(source, []).append(info.path)
                 break

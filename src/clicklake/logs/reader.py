@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyspark.sql.datasource import DataSourceReader, InputPartition
 
 from clicklake.buckets import Landing
+from clicklake.config import SHAPES
 from clicklake.engines.batches import owned
 from clicklake.errors import AccessError, ClicklakeError
 from clicklake.lake import STATE_FOLDER
@@ -28,7 +29,7 @@ from clicklake.logs.splits import Split, line_start, packed, shared, split_text_
 from clicklake.logs.summary import SplitSummary
 from clicklake.parse import csv, fields, rows
 from clicklake.parse.blocks import blocks, without_bom
-from clicklake.parse.records import is_blank
+from clicklake.parse.sources import shaped
 from clicklake.parse.texts import expect
 from clicklake.progress import WORK
 from clicklake.storage import CHUNK, FileInfo, Storage, open_storage
@@ -40,7 +41,7 @@ class LogReader(DataSourceReader):
     """Plans splits and reads them; all state is plain, so that it travels to any worker."""
 
     def __init__(self, given: dict[str, str]) -> None:
-        self.source = given["source"]
+        self.source = shaped(given["source"], SHAPES[given["source"]](**json.loads(given["shape"])))
         self.root = given["root"]
         self.lake = given["lake"]
         self.files = [FileInfo(*info) for info in json.loads(given["files"])]
@@ -84,8 +85,8 @@ class LogReader(DataSourceReader):
         with ExitStack() as stack:
             landing = None
             if self.into:
-                source = rows.SOURCES[self.source]
-                landing = Landing(stack, open_storage(self.lake), source, *self.into, task=number)
+                storage = open_storage(self.lake)
+                landing = Landing(stack, storage, self.source, *self.into, task=number)
             for split in splits:
                 yield from self._read_split(split, landing)
             if landing:
@@ -106,17 +107,17 @@ class LogReader(DataSourceReader):
     def _rows(
         self, split: Split, summary: SplitSummary, landing: Landing | None
     ) -> Iterator[pa.RecordBatch]:
-        source = rows.SOURCES[self.source]
+        source = self.source
         storage = self._storage(split.file)
         stored = Tap(storage.chunks(split.file, split.start, split.end), tell=WORK.add)
         text = decompressed(stored, split.file.path)
-        layout = self._layout(storage, split) if source.names else None
+        layout = self._layout(storage, split) if source.header else None
         header_done = layout is None or split.start >= layout.end
         rest = b""
         for block, final in _with_final(blocks(without_bom(text) if split.start == 0 else text)):
             data, skipped = block, 0
             if not header_done:
-                data, skipped, header_done = without_header(block)
+                data, skipped, header_done = without_header(block, source.dialect)
                 summary.lines += skipped
             if split.start == 0 and not summary.read:
                 summary.has_header = has_header(source, block[:HEAD])
@@ -146,7 +147,7 @@ class LogReader(DataSourceReader):
         rest_before: bytes,
     ) -> Iterator[pa.RecordBatch]:
         if self.forgotten:
-            parsed = self.forgotten.without(self.source, parsed)
+            parsed = self.forgotten.without(self.source.name, parsed)
         base = summary.lines - rest_before.count(b"\n")
         summary.lines = base + parsed.line_ends
         summary.read += parsed.read
@@ -175,25 +176,26 @@ class LogReader(DataSourceReader):
 
     def _layout(self, storage: Storage, split: Split) -> Header | None:
         """The file's header, read from its start whichever split this is."""
-        source = rows.SOURCES[self.source]
+        names, dialect = self.source.header, self.source.dialect
         end = 0
         for line in self._first_lines(storage, split.file):
             end += len(line)
             record = without_end(line)
-            if not is_blank(record):
+            if not dialect.is_blank(record):
                 try:
-                    return Header(*csv.header(record, source.names), end)
+                    return Header(*csv.header(record, names, dialect), end)
                 except ValueError as error:
                     raise RefusedError(str(error)) from None
-        positions = {name: at for at, name in enumerate(source.names)}
-        return Header(csv.Layout(len(positions), positions), [], end)  # blank lines only
+        positions = {name: at for at, name in enumerate(names)}
+        return Header(csv.Layout(len(positions), positions, dialect), [], end)  # blank lines only
 
     def _first_lines(self, storage: Storage, file: FileInfo) -> Iterator[bytes]:
         """The lines of a file, of which few are asked for: at first only its head is read."""
         if compression(file.path) is None and file.size > HEAD:
             head = b"".join(without_bom(storage.chunks(file, 0, HEAD)))
             lines = head[: head.rfind(b"\n") + 1]
-            if any(not is_blank(without_end(line)) for line in io.BytesIO(lines)):
+            dialect = self.source.dialect
+            if any(not dialect.is_blank(without_end(line)) for line in io.BytesIO(lines)):
                 yield from io.BytesIO(lines)
                 return
         text = decompressed(Tap(storage.chunks(file)), file.path, HEAD)
@@ -204,7 +206,7 @@ class LogReader(DataSourceReader):
         self, meta: dict[str, list[Any]], events: pa.RecordBatch | None = None
     ) -> pa.RecordBatch:
         """A batch of the landing schema: events, or rows about them."""
-        schema = landing_schema(self.source)
+        schema = landing_schema(self.source.name)
         count = events.num_rows if events else len(next(iter(meta.values())))
         given = dict(zip(events.schema.names, events.columns, strict=True)) if events else {}
         columns = [

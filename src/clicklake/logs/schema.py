@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from clicklake.parse import rows
+from clicklake.parse.sources import SOURCES
 
 META = pa.schema(
     [
@@ -20,4 +20,4 @@ META = pa.schema(
 
 def landing_schema(source: str) -> pa.Schema:
     """The columns of a source's rows, and those of quarantine and summaries."""
-    return pa.schema([*rows.SOURCES[source].schema, *META])
+    return pa.schema([*SOURCES[source].schema, *META])

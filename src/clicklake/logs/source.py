@@ -1,6 +1,6 @@
 """The three sources as a Spark Python Data Source over the pure parser.
 
-The data source `clicklake_logs` yields one row per event (`parse.rows.SOURCES[...].schema`) and
+The data source `clicklake_logs` yields one row per event (`parse.sources.SOURCES[...].schema`) and
 besides them, with all event columns null, one row per quarantined record (`_file`, `_start`,
 `_line`, `_reason`, `_raw`) and one per split with what was counted in it (`_summary`, JSON).
 `_line` counts from 1 at the split's start; `line_bases` turns it into a line of the file.
@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 
 from pyspark.sql.datasource import DataSource
 from pyspark.sql.types import StructType
 
+from clicklake.config import SHAPES, Shape
 from clicklake.lake.privacy import Forgotten
 from clicklake.logs.reader import LogReader
 from clicklake.logs.schema import landing_schema
-from clicklake.parse import rows
 from clicklake.storage import FileInfo
 
 
@@ -45,6 +46,7 @@ def reader_options(
     files: Sequence[FileInfo],
     *,
     as_of: date,
+    shape: Shape | None = None,
     multiline: bool = False,
     split_bytes: int = 64 << 20,
     tasks: int = 0,
@@ -54,17 +56,20 @@ def reader_options(
 ) -> dict[str, str]:
     """The options of a read: plain text, as both engines carry them.
 
+    `shape`: what the files look like, the source's default if it is not given.
     `tasks`: so many partitions of about the same size, 0 for one of every `split_bytes`; for an
     engine that reads all of them at once. `lake`: the lake's root, for files that were replayed.
     `into`: a folder of the lake and a number of buckets; the readers put the events into these
     buckets themselves, and yield all else.
     """
+    given = shape or SHAPES[source]()
     return {
         "source": source,
         "root": root,
         "files": json.dumps([[info.path, info.size, info.version] for info in files]),
         "as_of": as_of.isoformat(),
-        "multiline": str(multiline and rows.SOURCES[source].format == "csv"),
+        "shape": json.dumps(asdict(given)),
+        "multiline": str(multiline and given.format == "csv"),
         "split_bytes": str(split_bytes),
         "tasks": str(tasks),
         "lake": lake,

@@ -1,17 +1,40 @@
-"""CSV: comma, a quote counts only as a field's first character, doubled inside quotes."""
+"""CSV: a quote counts only as a field's first character, and is doubled inside quotes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from clicklake.parse.blocks import MAX_RECORD, Block
 from clicklake.parse.records import TOO_LONG, Plain, Records, columns, is_blank, structural_fault
 
-_FIELD_END = re.compile(rb"[,\n]")
+
+@dataclass(frozen=True)
+class Dialect:
+    """One character of ASCII between fields, and one that quotes them, if any."""
+
+    delimiter: str = ","
+    quote: str = '"'
+
+    def is_blank(self, record: bytes) -> bool:
+        """Whether a record has nothing but blanks that are no delimiters."""
+        return is_blank(record) and self.delimiter.encode() not in record
+
+    @cached_property
+    def field_end(self) -> re.Pattern[bytes]:
+        return re.compile(b"[" + re.escape(self.delimiter).encode() + rb"\n]")
+
+    @property
+    def codes(self) -> tuple[int, int]:
+        """Delimiter and quote as compiled code knows them; -1 for none."""
+        return ord(self.delimiter), ord(self.quote) if self.quote else -1
+
+
+USUAL = Dialect()
 
 
 @dataclass(frozen=True)
@@ -20,57 +43,62 @@ class Layout:
 
     width: int
     positions: dict[str, int]
+    dialect: Dialect = USUAL
 
 
-def header(record: bytes, names: Sequence[str]) -> tuple[Layout, list[str]]:
-    """Find `names` in a header: the layout, and the names that are not ours.
+def header(
+    record: bytes, names: Mapping[str, str], dialect: Dialect = USUAL
+) -> tuple[Layout, list[str]]:
+    """Find a header's names of our columns: the layout, and the names that are not ours.
 
     Case and blanks around a name do not count. Raises ValueError with what is wrong.
     """
     fault = structural_fault(record)
-    fields = None if fault else split(record.decode("utf-8"))
+    fields = None if fault else split(record.decode("utf-8"), dialect)
     if fields is None:
         raise ValueError(f"its header cannot be read ({fault or 'unclosed_quote'})")
     given = [name.strip(" \t").lower() for name in fields]
-    missing = [name for name in names if name not in given]
+    missing = [name for name in names.values() if name not in given]
     if missing:
         raise ValueError("its header lacks " + ", ".join(missing))
-    doubled = [name for name in names if given.count(name) > 1]
+    doubled = [name for name in names.values() if given.count(name) > 1]
     if doubled:
         raise ValueError("its header has twice " + ", ".join(doubled))
-    layout = Layout(len(fields), {name: given.index(name) for name in names})
-    return layout, [name for name in given if name not in names]
+    positions = {column: given.index(name) for column, name in names.items()}
+    ours = set(names.values())
+    return Layout(len(fields), positions, dialect), [name for name in given if name not in ours]
 
 
-def split(record: str) -> list[str] | None:
+def split(record: str, dialect: Dialect = USUAL) -> list[str] | None:
     """The fields of a record; None if a quote is not closed."""
     fields, at = [], 0
+    quote, delimiter = dialect.quote, dialect.delimiter
     while True:
         value = ""
-        if record.startswith('"', at):
-            quoted = _quoted(record, at + 1)
+        if quote and record.startswith(quote, at):
+            quoted = _quoted(record, at + 1, quote)
             if quoted is None:
                 return None
             value, at = quoted
-        comma = record.find(",", at)
-        fields.append(value + (record[at:] if comma < 0 else record[at:comma]))
-        if comma < 0:
+        end = record.find(delimiter, at)
+        fields.append(value + (record[at:] if end < 0 else record[at:end]))
+        if end < 0:
             return fields
-        at = comma + 1
+        at = end + 1
 
 
-def _quoted(record: str, at: int) -> tuple[str, int] | None:
+def _quoted(record: str, at: int, quote: str) -> tuple[str, int] | None:
     """The text from `at` to the closing quote, and the position behind it."""
     parts = []
     while True:
-        quote = record.find('"', at)
-        if quote < 0:
+        end = record.find(quote, at)
+        if end < 0:
             return None
-        parts.append(record[at:quote])
-        if not record.startswith('"', quote + 1):
-            return "".join(parts), quote + 1
-        parts.append('"')
-        at = quote + 2
+        parts.append(record[at:end])
+        if not record.startswith(quote, end + 1):
+            return "".join(parts), end + 1
+        parts.append(quote)
+        at = end + 2
 
 
 def read(block: Block, layout: Layout, *, multiline: bool = False, final: bool = True) -> Records:
@@ -98,7 +126,7 @@ def _plain(block: Block, layout: Layout) -> Plain:
     """The lines that are a record each, every quote of theirs closed at a field's end."""
     fields = np.full(layout.width, -1, np.int32)
     fields[list(layout.positions.values())] = np.arange(len(layout.positions))
-    return Plain.read(block, "csv_fields", len(layout.positions), fields)
+    return Plain.read(block, "csv_fields", len(layout.positions), *layout.dialect.codes, fields)
 
 
 class _Odd:
@@ -122,7 +150,7 @@ class _Odd:
         for first in np.flatnonzero(~plain & (block.ends > block.starts)).tolist():
             if first < after:
                 continue
-            last, fault = _extent(block, first) if multiline else (first, None)
+            last, fault = _extent(block, first, self.layout.dialect) if multiline else (first, None)
             start = int(block.starts[first])
             if fault == "open":
                 if not final:
@@ -135,10 +163,11 @@ class _Odd:
         return b""
 
     def _take(self, record: bytes, first: int, last: int, fault: str | None) -> None:
-        if is_blank(record):
+        dialect = self.layout.dialect
+        if dialect.is_blank(record):
             return
         reason = TOO_LONG if fault == TOO_LONG else structural_fault(record) or fault
-        fields = None if reason else split(record.decode("utf-8"))
+        fields = None if reason else split(record.decode("utf-8"), dialect)
         if reason is None and fields is None:
             reason = "unclosed_quote"
         if fields is not None and len(fields) != self.layout.width:
@@ -151,14 +180,14 @@ class _Odd:
             self.values.append([fields[at] for at in self.layout.positions.values()])
 
 
-def _extent(block: Block, first: int) -> tuple[int, str | None]:
+def _extent(block: Block, first: int, dialect: Dialect) -> tuple[int, str | None]:
     """The last line of the record that begins in line `first`, and what is wrong with it.
 
     "open" means that a quote is open at the end of the block. A record that is too long ends
     with the line in which it passes the limit.
     """
     start = int(block.starts[first])
-    end = _record_end(block.data, start)
+    end = _record_end(block.data, start, dialect)
     last = len(block) - 1 if end is None else _line_at(block, end)
     stop = len(block.data) if end is None else int(block.ends[last])
     if stop - start > MAX_RECORD:
@@ -171,16 +200,17 @@ def _line_at(block: Block, position: int) -> int:
     return min(line, len(block) - 1)
 
 
-def _record_end(data: bytes, start: int) -> int | None:
+def _record_end(data: bytes, start: int, dialect: Dialect) -> int | None:
     """The position of the line end that ends a record, quotes minded; None while one is open."""
     at = start
+    quote = dialect.quote.encode()
     while True:
-        if data.startswith(b'"', at):
-            closing = _closing_quote(data, at + 1)
+        if quote and data.startswith(quote, at):
+            closing = _closing_quote(data, at + 1, quote)
             if closing is None:
                 return None
             at = closing + 1
-        field_end = _FIELD_END.search(data, at)
+        field_end = dialect.field_end.search(data, at)
         if field_end is None:
             return len(data)
         if field_end.group() == b"\n":
@@ -188,9 +218,9 @@ def _record_end(data: bytes, start: int) -> int | None:
         at = field_end.end()
 
 
-def _closing_quote(data: bytes, at: int) -> int | None:
-    while (quote := data.find(b'"', at)) >= 0:
-        if not data.startswith(b'"', quote + 1):
-            return quote
-        at = quote + 2
+def _closing_quote(data: bytes, at: int, quote: bytes) -> int | None:
+    while (end := data.find(quote, at)) >= 0:
+        if not data.startswith(quote, end + 1):
+            return end
+        at = end + 2
     return None

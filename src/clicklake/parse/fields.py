@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from clicklake.parse import zones
 from clicklake.parse.texts import TextColumn
-from clicklake.parse.values import DAY, FAR, INVALID, ODD, SECOND
+from clicklake.parse.values import DAY, FAR, INVALID, MILLISECOND, ODD, SECOND
+
+UNITS = {"unix_s": SECOND, "unix_ms": MILLISECOND, "unix_us": 1}
 
 _WHOLE = re.compile(r"([+-]?)0*([0-9]{1,19})")
 _UNIX = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?")
@@ -46,12 +52,26 @@ def _whole(text: str | None) -> int | None:
     return number if -(2**63) <= number < 2**63 else None
 
 
-def iso_time(texts: TextColumn) -> np.ndarray:
+@dataclass(frozen=True)
+class Clock:
+    """How times are written: ISO 8601, in a zone where they tell none, or a number since 1970."""
+
+    format: str = "iso"
+    zone: str = "UTC"
+
+    def times(self, texts: TextColumn) -> np.ndarray:
+        if self.format == "iso":
+            return iso_time(texts, self.zone)
+        return unix_time(texts, UNITS[self.format])
+
+
+def iso_time(texts: TextColumn, zone: str = "UTC") -> np.ndarray:
     """`YYYY-MM-DD`, `T` or a space, `HH:MM:SS`, a fraction and a zone if there are any."""
-    return _times(texts, "iso_times", _iso)
+    edges = zones.offsets(zone) if texts.compiled else ()
+    return _times(texts, "iso_times", partial(_iso, zone=zone), *edges)
 
 
-def _iso(text: str) -> int:
+def _iso(text: str, zone: str) -> int:
     match = _ISO.fullmatch(text)
     if match is None:
         return INVALID
@@ -62,25 +82,27 @@ def _iso(text: str) -> int:
         return INVALID
     if hours and (int(hours) > 23 or int(minutes) > 59):
         return INVALID
-    offset = (int(hours) * 60 + int(minutes)) * 60 * SECOND if hours else 0
     micros = (time - _EPOCH) // _MICROSECOND + _micros(fraction)
+    if not hours:
+        return micros - (0 if text.endswith("Z") else zones.offset(zone, time))
+    offset = (int(hours) * 60 + int(minutes)) * 60 * SECOND
     return micros - (offset if sign == "+" else -offset)
 
 
-def unix_time(texts: TextColumn) -> np.ndarray:
-    """Seconds since 1970, a fraction cut to microseconds; beyond any range it is `FAR`."""
-    return _times(texts, "unix_times", _unix)
+def unix_time(texts: TextColumn, unit: int = SECOND) -> np.ndarray:
+    """Units since 1970, a fraction cut to microseconds; beyond any range it is `FAR`."""
+    return _times(texts, "unix_times", partial(_unix, unit=unit), unit)
 
 
-def _unix(text: str) -> int:
+def _unix(text: str, unit: int) -> int:
     match = _UNIX.fullmatch(text)
     if match is None:
         return INVALID
-    sign, seconds, fraction = match.groups()
-    seconds = seconds.lstrip("0") or "0"
-    if len(seconds) > 12:
+    sign, whole, fraction = match.groups()
+    whole = whole.lstrip("0") or "0"
+    if len(whole) > 11 + len(str(SECOND // unit)):
         return FAR
-    micros = int(seconds) * SECOND + _micros(fraction)
+    micros = int(whole) * unit + _micros(fraction) * unit // SECOND
     return -micros if sign == "-" else micros
 
 
@@ -106,18 +128,18 @@ def _which(texts: TextColumn, holds: Callable[[str], bool]) -> np.ndarray:
     return np.array([text is not None and holds(text) for text in every], np.bool_)
 
 
-def _times(texts: TextColumn, usual: str, exact: Callable[[str], int]) -> np.ndarray:
-    times = _usual(texts, usual)
+def _times(texts: TextColumn, usual: str, exact: Callable[[str], int], *given: Any) -> np.ndarray:
+    times = _usual(texts, usual, *given)
     odd = np.flatnonzero(times == ODD)
     times[odd] = [exact(text) if text else INVALID for text in texts.to_pylist(odd)]
     return times
 
 
-def _usual(texts: TextColumn, kernel: str) -> np.ndarray:
+def _usual(texts: TextColumn, kernel: str, *given: Any) -> np.ndarray:
     """What compiled code makes of the texts, ODD what it has left: all if there is none."""
     if texts.compiled is None:
         return np.full(len(texts), ODD)
-    return getattr(texts.compiled, kernel)(texts.raw, texts.begins, texts.ends)
+    return getattr(texts.compiled, kernel)(texts.raw, texts.begins, texts.ends, *given)
 
 
 def months(times: np.ndarray) -> np.ndarray:

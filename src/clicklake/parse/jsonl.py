@@ -19,12 +19,14 @@ MAX_DEPTH = 512
 
 @dataclass(frozen=True)
 class Key:
-    """A key whose value is read as text. `is_number`: a whole number stands for its digits.
+    """A value that is read as text: the column's `name`, and the keys that lead to it.
 
-    `may_escape`: escapes are usual in it, so that compiled code undoes them.
+    `is_number`: a number stands for its digits. `may_escape`: escapes are usual in it, so that
+    compiled code undoes them.
     """
 
     name: str
+    path: tuple[str, ...]
     may_escape: bool = False
     is_number: bool = False
 
@@ -49,7 +51,7 @@ def read(block: Block, keys: Sequence[Key]) -> Records:
         reason = structural_fault(record)
         value = None if reason else loads(record.decode("utf-8"))
         if isinstance(value, dict):
-            values.append([_as_text(value.get(key.name), key) for key in keys])
+            values.append([_as_text(value_at(value, key.path), key) for key in keys])
             lines.append(line)
         else:
             broken.append((line, line, reason or str(value)))
@@ -59,17 +61,41 @@ def read(block: Block, keys: Sequence[Key]) -> Records:
 
 def _plain(block: Block, keys: Sequence[Key]) -> Plain:
     """What compiled code reads of a block."""
-    layout = [_layout(tuple(keys))] if block.compiled else []
+    layout = _layout(tuple(keys)) if block.compiled else ()
     return Plain.read(block, "json_fields", len(keys), *layout)
 
 
 @cache
-def _layout(keys: tuple[Key, ...]) -> np.ndarray:
-    """The keys as compiled code knows them."""
-    from clicklake.parse.compiled.json import ESCAPES, NUMBER, key_row
+def _layout(keys: tuple[Key, ...]) -> tuple[np.ndarray, np.ndarray, int]:
+    """The keys as compiled code knows them: those of one object side by side, outer ones first."""
+    from clicklake.parse.compiled.json import AFTER, ESCAPES, FIRST, INNER, NUMBER, key_row
 
-    kinds = [ESCAPES * key.may_escape | NUMBER * key.is_number for key in keys]
-    return np.array([key_row(key.name, kind) for key, kind in zip(keys, kinds, strict=True)])
+    found: list[list[int]] = []
+    names = b""
+    objects = [(INNER, 0, list(enumerate(keys)))]  # key that holds it, depth, what is in it
+    for inside, depth, members in objects:
+        first = len(found)
+        for name in dict.fromkeys(key.path[depth] for _, key in members):
+            within = [(at, key) for at, key in members if key.path[depth] == name]
+            column, key = within[0]
+            kind = INNER
+            if len(key.path) == depth + 1:
+                kind = ESCAPES * key.may_escape | NUMBER * key.is_number
+            else:
+                objects.append((len(found), depth + 1, within))
+            found.append(key_row(name.encode(), kind, inside, column, len(names)))
+            names += name.encode()
+        if depth:
+            found[inside][FIRST], found[inside][AFTER] = first, len(found)
+    roots = sum(1 for _ in dict.fromkeys(key.path[0] for key in keys))
+    return np.array(found), np.frombuffer(names, np.uint8), roots
+
+
+def value_at(value: Any, path: Sequence[str]) -> Any:
+    """What some keys lead to in objects within each other; None where nothing is."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _as_text(value: Any, key: Key) -> str | None:

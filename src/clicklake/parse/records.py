@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Plain:
     spill: bytes = b""
 
     @classmethod
-    def read(cls, block: Block, kernel: str, columns: int, *layout: np.ndarray) -> Plain:
+    def read(cls, block: Block, kernel: str, columns: int, *layout: Any) -> Plain:
         """What a kernel reads of a block, nothing where there are none; `layout`: what it needs."""
         begins, ends = np.empty((2, columns, len(block) if block.compiled else 0), np.int32)
         if not block.compiled:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,22 +14,17 @@ from clicklake.parse.interning import Interner
 from clicklake.parse.records import Columns, Records
 from clicklake.parse.texts import TextColumn, kernels
 from clicklake.parse.values import INVALID
-from clicklake.schemas import CLICKSTREAM, PAGE_VIEWS, USER_UPDATES
+from clicklake.schemas import CLICKSTREAM
 
 FILTERED = "filtered"  # a fate, not a reason: a row of another environment
 
-PRODUCTION = "production"
-USER_UPDATES_LAYOUT = csv.Layout(
-    5,
-    {name: at for at, name in enumerate(("updated_at", "user_id", "email", "name", "environment"))},
-)
 
-PAGE_VIEWS_KEYS = (
-    jsonl.Key("ts"),
-    jsonl.Key("url", may_escape=True),
-    jsonl.Key("environment"),
-    jsonl.Key("user_id", is_number=True),
-)
+def nullable(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([each.with_nullable(True) for each in schema])
+
+
+# A clickstream row before it is labelled and part of a session: the table's key.
+CLICKS = nullable(pa.schema([CLICKSTREAM.schema.field(name) for name in CLICKSTREAM.key]))
 
 Values = dict[str, TextColumn | np.ndarray]  # columns; times are microseconds since 1970
 Checks = list[tuple[str, np.ndarray]]
@@ -39,19 +33,31 @@ TimeRange = tuple[int, int]
 
 @dataclass(frozen=True)
 class Source:
-    """How a source is read: its format, its rows' schema, and the check of its fields.
+    """How a source is read: its files' shape, its rows' schema, and the check of its fields.
 
-    `person`: the column that says whose row it is.
+    `person`: the column that says whose row it is. `columns`: all that the check takes; those that
+    the files do not have are null. Of CSV: `header`, our columns and their names in a file's
+    header, or, where there is none, `layout`. Of JSON: `keys`.
+    `environment`: whose rows are kept; None keeps all.
     """
 
     name: str
-    format: Literal["csv", "jsonl"]
     schema: pa.Schema
-    check: Callable[[Columns, TimeRange], tuple[Values, Checks]]
+    check: Callable[[Source, Columns, TimeRange], tuple[Values, Checks]]
     person: str
-    layout: csv.Layout | None = None  # None: the file's header has it
-    names: tuple[str, ...] = ()  # the columns that a header must have
-    keys: tuple[jsonl.Key, ...] = ()  # of JSON objects
+    columns: tuple[str, ...] = ()
+    format: str = "csv"
+    dialect: csv.Dialect = csv.USUAL
+    header: Mapping[str, str] = field(default_factory=dict)
+    layout: csv.Layout | None = None
+    keys: tuple[jsonl.Key, ...] = ()
+    clock: fields.Clock = field(default_factory=fields.Clock)
+    environment: str | None = None
+
+    @property
+    def time(self) -> str:
+        """The column with a row's time."""
+        return next(each.name for each in self.schema if pa.types.is_timestamp(each.type))
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ def parse(
     Columns of text that have an interner come as its codes, once compiled code reads them.
     """
     block = Block(data, kernels())
-    if source.format == "jsonl":
+    if source.format == "json":
         records = jsonl.read(block, source.keys)
     else:
         known = layout or source.layout
@@ -110,7 +116,7 @@ def _decide(
     time_range: TimeRange,
     interners: Mapping[str, Interner],
 ) -> Parsed:
-    values, checks = source.check(records.columns, time_range)
+    values, checks = source.check(source, _all_columns(source, records), time_range)
     fates = np.full(len(records.first), -1)
     for code in range(len(checks) - 1, -1, -1):  # so that the first check that fails stands
         fates[checks[code][1]] = code
@@ -133,13 +139,21 @@ def _decide(
     )
 
 
+def _all_columns(source: Source, records: Records) -> Columns:
+    """The columns that were read, and those that the files do not have."""
+    some = next(iter(records.columns.values()))
+    nothing = np.zeros(len(some), np.int32)
+    absent = replace(some, begins=nothing, ends=nothing)
+    return {name: records.columns.get(name, absent) for name in source.columns}
+
+
 def _batch(
     source: Source, values: Values, at: np.ndarray, interners: Mapping[str, Interner]
 ) -> pa.RecordBatch:
     """The rows `at`."""
     columns = [
-        _column(values[field.name], field.type, at, interners.get(field.name))
-        for field in source.schema
+        _column(values[each.name], each.type, at, interners.get(each.name))
+        for each in source.schema
     ]
     return pa.RecordBatch.from_arrays(columns, names=source.schema.names)
 
@@ -162,10 +176,12 @@ def _rejects(block: Block, refused: list[tuple[int, int, str]]) -> Rejects:
     return Rejects([first for first, _, _ in refused], [reason for *_, reason in refused], raws)
 
 
-def _environment(environment: TextColumn) -> Checks:
+def _environment(source: Source, raw: Columns) -> Checks:
+    if source.environment is None:
+        return []
     return [
-        ("missing_environment", environment.is_null),
-        (FILTERED, ~fields.equals(environment, PRODUCTION)),
+        ("missing_environment", raw["environment"].is_null),
+        (FILTERED, ~fields.equals(raw["environment"], source.environment)),
     ]
 
 
@@ -177,71 +193,34 @@ def _time(times: np.ndarray, time_range: TimeRange) -> Checks:
     ]
 
 
-def _user_updates(raw: Columns, time_range: TimeRange) -> tuple[Values, Checks]:
-    times = fields.iso_time(raw["updated_at"])
+def user_updates(source: Source, raw: Columns, time_range: TimeRange) -> tuple[Values, Checks]:
+    times = source.clock.times(raw["updated_at"])
     user_id, are_ids = fields.whole_number(raw["user_id"])
     values: Values = {**raw, "updated_at": times, "user_id": user_id}
     return values, [
-        *_environment(raw["environment"]),
+        *_environment(source, raw),
         ("invalid_user_id", ~are_ids),
         *_time(times, time_range),
         ("invalid_email", ~fields.is_email(raw["email"])),
     ]
 
 
-def _page_views(raw: Columns, time_range: TimeRange) -> tuple[Values, Checks]:
-    times = fields.iso_time(raw["ts"])
+def page_views(source: Source, raw: Columns, time_range: TimeRange) -> tuple[Values, Checks]:
+    times = source.clock.times(raw["ts"])
     user_id, are_ids = fields.whole_number(raw["user_id"])
     return {"ts": times, "user_id": user_id, "url": raw["url"]}, [
-        *_environment(raw["environment"]),
+        *_environment(source, raw),
         ("invalid_user_id", ~are_ids),
         ("missing_url", raw["url"].is_null),
         *_time(times, time_range),
     ]
 
 
-def _clickstream(raw: Columns, time_range: TimeRange) -> tuple[Values, Checks]:
-    times = fields.unix_time(raw["time"])
+def clickstream(source: Source, raw: Columns, time_range: TimeRange) -> tuple[Values, Checks]:
+    times = source.clock.times(raw["time"])
     return {**raw, "time": times}, [
+        *_environment(source, raw),
         ("missing_visitor", raw["anonymous_user_id"].is_null),
         ("missing_url", raw["url"].is_null),
         *_time(times, time_range),
     ]
-
-
-def _nullable(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field.with_nullable(True) for field in schema])
-
-
-# A clickstream row before it is labelled and part of a session: the table's key.
-CLICKS = _nullable(pa.schema([CLICKSTREAM.schema.field(name) for name in CLICKSTREAM.key]))
-
-SOURCES = {
-    source.name: source
-    for source in (
-        Source(
-            USER_UPDATES.name,
-            "csv",
-            _nullable(USER_UPDATES.schema),
-            _user_updates,
-            "user_id",
-            layout=USER_UPDATES_LAYOUT,
-        ),
-        Source(
-            PAGE_VIEWS.name,
-            "jsonl",
-            _nullable(PAGE_VIEWS.schema),
-            _page_views,
-            "user_id",
-            keys=PAGE_VIEWS_KEYS,
-        ),
-        Source(
-            CLICKSTREAM.name,
-            "csv",
-            CLICKS,
-            _clickstream,
-            "anonymous_user_id",
-            names=CLICKSTREAM.key,
-        ),
-    )
-}

@@ -6,6 +6,7 @@ Times are microseconds since 1970 (UTC) as int64.
 import numpy as np
 
 SECOND = 1_000_000
+MILLISECOND = 1000
 DAY = 86_400 * SECOND
 
 INVALID = np.iinfo(np.int64).min  # no time, or no number

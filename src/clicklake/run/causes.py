@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from clicklake.logs.diagnosis import Cause, Head, cause_of, environments
 from clicklake.logs.sampling import head_of
-from clicklake.parse import fields, rows
+from clicklake.parse import fields
+from clicklake.parse.rows import Source
+from clicklake.parse.sources import SOURCES
 from clicklake.run.landing import Landed
 from clicklake.storage import FileInfo
 
@@ -19,14 +21,15 @@ Causes = Mapping[tuple[str, str], Cause]  # by source and file
 
 @dataclass(frozen=True)
 class Looking:
-    """How files are looked at again. `as_of`: the run's date."""
+    """How files are looked at again. `as_of`: the run's date. `sources`: in their shapes."""
 
     as_of: date
     multiline: bool
+    sources: Mapping[str, Source] = field(default_factory=lambda: SOURCES)
 
     def head(self, landed: Landed, info: FileInfo) -> Head:
         folder = landed.planned.folder
-        source = rows.SOURCES[folder.source]
+        source = self.sources[folder.source]
         time_range = fields.time_range(self.as_of)
         return head_of(folder.storage_of(info), info, source, time_range, multiline=self.multiline)
 
@@ -66,10 +69,11 @@ class Looking:
                 counts[value] = counts.get(value, 0) + count
         most = sorted(counts.items(), key=lambda item: -item[1])[:5]
         shown = ", ".join(f'"{value}" ({count:,})' for value, count in most)
+        kept = self.sources[source].environment
         return (
             f"{source}: all {read:,} rows are filtered, so nothing of them is in the lake. Found "
-            f'in a sample as environment: {shown}. Expected: "{rows.PRODUCTION}", in lower case. '
-            "To do: write the log so, or take these files out."
+            f'in a sample as environment: {shown}. Expected: "{kept}"; case counts. '
+            f"To do: set [{source.upper()}] KEEP_ENVIRONMENT in dl.cfg, or take these files out."
         )
 
 

@@ -18,7 +18,8 @@ from clicklake.logs.diagnosis import Cause, Head, cause_of, environments, unwant
 from clicklake.logs.inputs import SourcePlan
 from clicklake.logs.misplaced import hints
 from clicklake.logs.sampling import head_of
-from clicklake.parse import fields, rows
+from clicklake.parse import fields
+from clicklake.parse.sources import configured
 from clicklake.progress import Reporter
 from clicklake.schemas import SOURCES
 from clicklake.storage import FileInfo, open_storage
@@ -94,7 +95,8 @@ def run(config: Config, as_of: date | None, reporter: Reporter) -> Check:
 
 def _look(config: Config, planned: SourcePlan, day: date) -> Source:
     heads = [_head(config, planned, info, day) for info in _spread(planned.read)]
-    sample = _sampled(heads)
+    kept = configured(config)[planned.source].environment
+    sample = _sampled(heads, kept)
     return Source(
         source=planned.source,
         folder=planned.folder.storage.root,
@@ -103,7 +105,7 @@ def _look(config: Config, planned: SourcePlan, day: date) -> Source:
         new_bytes=sum(info.size for info in planned.read),
         vanished=len(planned.vanished),
         sample=sample,
-        wrong=tuple(_wrong(planned, heads, sample)),
+        wrong=tuple(_wrong(planned, heads, sample, kept)),
         exit_code=_exit_code(config, sample),
     )
 
@@ -118,19 +120,19 @@ def _head(config: Config, planned: SourcePlan, info: FileInfo, day: date) -> Hea
     return head_of(
         planned.folder.storage_of(info),
         info,
-        rows.SOURCES[planned.source],
+        configured(config)[planned.source],
         fields.time_range(day),
         multiline=config.sources.csv_multiline,
     )
 
 
-def _sampled(heads: Sequence[Head]) -> Sampled:
+def _sampled(heads: Sequence[Head], kept: str | None) -> Sampled:
     read, filtered = sum(head.read for head in heads), sum(head.filtered for head in heads)
     reasons = Counter(reason for head in heads for reason, _ in head.rejects)
     found: Counter[str] = Counter()
     for head in heads:
         found.update(dict(environments(head)) if head.filtered else {})
-    found.pop(rows.PRODUCTION, None)
+    found.pop(kept or "", None)
     return Sampled(
         files=len(heads),
         rows=read,
@@ -143,7 +145,9 @@ def _sampled(heads: Sequence[Head]) -> Sampled:
     )
 
 
-def _wrong(planned: SourcePlan, heads: Sequence[Head], sample: Sampled) -> Iterator[str]:
+def _wrong(
+    planned: SourcePlan, heads: Sequence[Head], sample: Sampled, kept: str | None
+) -> Iterator[str]:
     if planned.changed:
         yield f"{planned.changed[0]} changed after it was read: the source would be rebuilt"
     if planned.pending:
@@ -158,7 +162,7 @@ def _wrong(planned: SourcePlan, heads: Sequence[Head], sample: Sampled) -> Itera
         told |= {cause} if cause else set()
     if 0 < sample.rows == sample.filtered:
         shown = ", ".join(f'"{name}"' for name in sample.environments)
-        yield f'every row is filtered: environment is {shown}, not "{rows.PRODUCTION}"'
+        yield f'every row is filtered: environment is {shown}, not "{kept}"'
 
 
 def _exit_code(config: Config, sample: Sampled) -> int:

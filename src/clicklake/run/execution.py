@@ -20,6 +20,7 @@ from clicklake.lake.tables import Tables
 from clicklake.logs.files import text_bytes
 from clicklake.logs.inputs import SourcePlan
 from clicklake.logs.source import LogSource
+from clicklake.parse.sources import configured
 from clicklake.progress import WORK, Reporter
 from clicklake.run import bad_files, steps, summary, trust
 from clicklake.run.causes import Looking
@@ -51,7 +52,7 @@ class Execution:
         self.began = began
         self.started_at = now
         self.as_of = options.as_of or _today(now, lake)
-        self.looking = Looking(self.as_of, config.sources.csv_multiline)
+        self.looking = Looking(self.as_of, config.sources.csv_multiline, configured(config))
         run_id = new_run_id(now)
         engine.session.dataSource.register(LogSource)
         target = config.job.target_file_mb << 20
@@ -105,7 +106,7 @@ class Execution:
         context = self.context
         with context.reporter.stage(f"read {planned.source}") as stage:
             WORK.expect(sum(info.size for info in planned.read), "bytes")
-            how = self._options_of_readers()
+            how = self._options_of_readers(planned.source)
             reading = Reading(planned, context.tables, context.engine, how, context.partitioning)
             landed = reading.landed()
             context.causes |= self.looking.causes(landed)
@@ -140,10 +141,12 @@ class Execution:
         for note in context.notes:
             context.reporter.warn(note)
 
-    def _options_of_readers(self) -> dict[str, Any]:
+    def _options_of_readers(self, source: str) -> dict[str, Any]:
+        config = self.context.config
         return {
             "as_of": self.as_of,
-            "multiline": self.context.config.sources.csv_multiline,
+            "shape": getattr(config, source),
+            "multiline": config.sources.csv_multiline,
             "forgotten": privacy.load(self.context.lake),
         }
 

@@ -20,7 +20,7 @@ from clicklake.logs.inputs import SourcePlan
 from clicklake.logs.schema import landing_schema
 from clicklake.logs.source import LogSource, reader_options
 from clicklake.logs.summary import SplitSummary
-from clicklake.parse import rows
+from clicklake.parse.sources import SOURCES
 from clicklake.schemas import CLICKSTREAM
 
 _BUCKET_BYTES = 64 << 20  # of text, whose rows are put into a bucket of users
@@ -54,7 +54,7 @@ class Landed:
     def events(self, part: UserPartition = ALL_USERS) -> DataFrame:
         """The rows that may be kept, of all persons or of a part of them."""
         is_event = F.col("_reason").isNull() & F.col("_summary").isNull()
-        names = rows.SOURCES[self.planned.source].schema.names
+        names = SOURCES[self.planned.source].schema.names
         return self._rows(self._paths_of(part)).where(is_event).select(*names)
 
     def quarantined(self) -> DataFrame:

@@ -16,5 +16,5 @@ def cause_of(head: Head) -> Cause | None:
     found = encodings.compressed(head)
     if found or not (head.lines and head.is_mostly_bad):
         return found
-    shape = shapes.of_json if head.source.format == "jsonl" else shapes.of_csv
+    shape = shapes.of_json if head.source.format == "json" else shapes.of_csv
     return encodings.other_encoding(head) or shape(head) or values.times(head)

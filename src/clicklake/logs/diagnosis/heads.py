@@ -45,9 +45,9 @@ class Head:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the source's CSV."""
+        """The columns of the source's CSV, as a header has them."""
         layout = self.source.layout
-        return self.source.names or tuple(layout.positions if layout else ())
+        return tuple(self.source.header.values() or (layout.positions if layout else ()))
 
     @property
     def is_mostly_bad(self) -> bool:
@@ -75,11 +75,12 @@ def parsed(
     text = text.removeprefix(BOM)
     given = (source, path, stored, text, time_range, multiline)
     body, layout = text, source.layout
-    if source.names:
-        body, lines, _ = without_header(text)
+    if source.header:
+        body, lines, _ = without_header(text, source.dialect)
         first = text[: len(text) - len(body)].splitlines(keepends=True)[lines - 1 : lines]
         try:
-            layout, _ = csv.header(without_end(first[0]) if first else b"", source.names)
+            record = without_end(first[0]) if first else b""
+            layout, _ = csv.header(record, source.header, source.dialect)
         except ValueError as error:
             return Head(*given, fault=fault or str(error))
     read = filtered = 0

@@ -8,9 +8,11 @@ from json import JSONDecodeError, JSONDecoder
 
 from clicklake.logs.diagnosis.cause import Cause, shortened
 from clicklake.logs.diagnosis.heads import Head, parsed
-from clicklake.parse import csv, jsonl, rows
+from clicklake.parse import csv, jsonl
+from clicklake.parse.rows import Source
+from clicklake.parse.sources import SOURCES
 
-_SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "vertical bars"}
+_SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
 _LINES = 50  # that are looked at
 
 
@@ -25,7 +27,7 @@ def of_json(head: Head) -> Cause | None:
             remedy = f"run: jq -c . {head.name} > NEW"
             return Cause("JSON objects over several lines", expected, remedy)
         return _other_keys(head)
-    if any(first.count(separator) >= 2 for separator in (",", *_SEPARATORS)):
+    if any(first.count(separator) >= 2 for separator in _SEPARATORS):
         return of_another_source(head) or Cause("CSV", expected, "export it as JSON lines")
     return None
 
@@ -39,7 +41,7 @@ def of_csv(head: Head) -> Cause | None:
         or _broken_lines(head)
         or unwanted_header(head)
         or of_another_source(head)
-        or (_other_names(head) if head.source.names else _other_width(head))
+        or (_other_names(head) if head.source.header else _other_width(head))
     )
 
 
@@ -54,19 +56,19 @@ def unwanted_header(head: Head) -> Cause | None:
     )
 
 
-def has_header(source: rows.Source, text: bytes) -> bool:
+def has_header(source: Source, text: bytes) -> bool:
     """Whether the first line has the names of the columns, of a source that has no header."""
     if source.layout is None:
         return False
     first = next((line for line in text.splitlines() if line.strip()), b"")
-    fields = csv.split(first.decode("utf-8", errors="replace")) or []
+    fields = csv.split(first.decode("utf-8", errors="replace"), source.dialect) or []
     given = {field.strip(" \t").lower() for field in fields}
     return 2 * len(given & source.layout.positions.keys()) > len(source.layout.positions)
 
 
 def _csv(head: Head) -> str:
     names = ",".join(head.columns)
-    return f"a header {names}" if head.source.names else f"CSV without a header: {names}"
+    return f"a header {names}" if head.source.header else f"CSV without a header: {names}"
 
 
 def _goes_on(head: Head) -> bool:
@@ -81,8 +83,12 @@ def _goes_on(head: Head) -> bool:
 def _other_keys(head: Head) -> Cause | None:
     values = [jsonl.loads(line) for line in head.lines[:_LINES]]
     objects = [value for value in values if isinstance(value, dict)]
-    wanted = [key.name for key in head.source.keys]
-    lacking = [key for key in wanted if not any(key in each for each in objects)]
+    wanted = {".".join(key.path): key.path for key in head.source.keys}
+    lacking = [
+        name
+        for name, path in wanted.items()
+        if all(jsonl.value_at(each, path) is None for each in objects)
+    ]
     if not objects or not lacking:
         return None
     keys = shortened(", ".join(objects[0]))
@@ -92,11 +98,13 @@ def _other_keys(head: Head) -> Cause | None:
 
 def _other_separator(head: Head) -> Cause | None:
     width = len(head.columns)
-    if _usual(head.lines, ",") >= width:
+    delimiter = head.source.dialect.delimiter
+    if _usual(head.lines, delimiter) >= width:
         return None
+    expected = _SEPARATORS.get(delimiter, f'"{delimiter}"')
     for separator, name in _SEPARATORS.items():
-        if _usual(head.lines, separator) >= width:
-            return Cause(f"{name} between the fields", "commas", "export it with commas")
+        if separator != delimiter and _usual(head.lines, separator) >= width:
+            return Cause(f"{name} between the fields", expected, f"export it with {expected}")
     return None
 
 
@@ -121,8 +129,8 @@ def _broken_lines(head: Head) -> Cause | None:
 
 def of_another_source(head: Head) -> Cause | None:
     """Rows that another source understands."""
-    for other in rows.SOURCES.values():
-        if other is head.source:
+    for other in SOURCES.values():
+        if other.name == head.source.name:
             continue
         seen = parsed(other, head.path, head.stored, head.text, head.time_range)
         if seen.read and not seen.is_mostly_bad and not seen.is_all_filtered:
@@ -134,10 +142,12 @@ def of_another_source(head: Head) -> Cause | None:
 def _other_names(head: Head) -> Cause | None:
     if head.layout is not None:
         return None
-    fields = [field.strip(" \t").lower() for field in csv.split(head.lines[0]) or []]
+    fields = [
+        field.strip(" \t").lower() for field in csv.split(head.lines[0], head.source.dialect) or []
+    ]
     if not all(re.fullmatch(r"[^\W\d][\w .-]*", field) for field in fields):
         return Cause("no header, but a row on the first line", _csv(head), "add the header")
-    lacking = ", ".join(name for name in head.source.names if name not in fields)
+    lacking = ", ".join(name for name in head.columns if name not in fields)
     without = f", without {lacking}" if lacking else ""
     found = f"a header {shortened(head.lines[0], 100)}{without}"
     return Cause(found, _csv(head), "name the columns so; their order does not matter")
@@ -145,7 +155,8 @@ def _other_names(head: Head) -> Cause | None:
 
 def _other_width(head: Head) -> Cause | None:
     width = len(head.columns)
-    counts = Counter(len(csv.split(line) or ()) for line in head.lines[:_LINES])
+    dialect = head.source.dialect
+    counts = Counter(len(csv.split(line, dialect) or ()) for line in head.lines[:_LINES])
     usual = counts.most_common(1)[0][0]
     if usual == width:
         return None

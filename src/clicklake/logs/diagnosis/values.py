@@ -33,8 +33,12 @@ _FORMATS = {
 }
 _MANY = 10  # values, from which on they are no environments
 _TIMES = ("invalid_time", "time_out_of_range")
-_SECONDS = "seconds since 1970, such as 1522573923"
-_ISO = "ISO 8601, such as 2018-04-01T09:12:03Z"
+_EXPECTED = {
+    "iso": "ISO 8601, such as 2018-04-01T09:12:03Z",
+    "unix_s": "seconds since 1970, such as 1522573923",
+    "unix_ms": "milliseconds since 1970, such as 1522573923000",
+    "unix_us": "microseconds since 1970, such as 1522573923000000",
+}
 
 
 def times(head: Head) -> Cause | None:
@@ -42,7 +46,7 @@ def times(head: Head) -> Cause | None:
     bad = [(reason, raw) for reason, raw in head.rejects if reason in _TIMES]
     if 2 * len(bad) <= len(head.rejects):
         return None
-    column = next(n for n in ("time", "ts", "updated_at") if n in _names(head))
+    column = head.source.time
     values = ((reason, _value(head, raw, column)) for reason, raw in bad)
     reason, value = next((pair for pair in values if pair[1]), ("", None))
     if value is None:
@@ -56,7 +60,7 @@ def times(head: Head) -> Cause | None:
     # What is no time may be anything, also what nobody should read here.
     found = f"{kind}, such as {shortened(value, 40)}" if kind else "a format that is not known"
     remedy = f"give {column} in that way where the log is written"
-    return Cause(f"{column} in {found}", _SECONDS if column == "time" else _ISO, remedy)
+    return Cause(f"{column} in {found}", _EXPECTED[head.source.clock.format], remedy)
 
 
 def environments(head: Head) -> list[tuple[str, int]]:
@@ -74,18 +78,15 @@ def _word(value: str | None) -> str:
     return value if re.fullmatch(r"[^\W\d_][\w-]{0,29}", value) else "(no word)"
 
 
-def _names(head: Head) -> tuple[str, ...]:
-    return head.columns or tuple(key.name for key in head.source.keys)
-
-
-def _value(head: Head, raw: str, name: str) -> str | None:
-    """The value of a row's column or key, as text."""
-    if head.source.format == "jsonl":
-        row = jsonl.loads(raw)
-        value = row.get(name) if isinstance(row, dict) else None
-        return str(getattr(value, "digits", value)) if value is not None else None
-    fields = csv.split(raw)
-    at = head.layout.positions[name] if head.layout else -1
+def _value(head: Head, raw: str, column: str) -> str | None:
+    """The value of a row's column, as text."""
+    for key in head.source.keys:
+        if key.name == column:
+            row = jsonl.loads(raw)
+            value = jsonl.value_at(row, key.path) if isinstance(row, dict) else None
+            return str(getattr(value, "digits", value)) if value is not None else None
+    fields = csv.split(raw, head.source.dialect)
+    at = head.layout.positions.get(column, -1) if head.layout else -1
     return fields[at].strip(" \t") or None if fields and 0 <= at < len(fields) else None
 
 

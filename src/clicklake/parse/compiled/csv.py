@@ -6,10 +6,8 @@ import numpy as np
 
 from clicklake.compiling import compile_once
 from clicklake.parse.compiled.bytes import (
-    COMMA,
     HIGH,
     ONES,
-    QUOTE,
     after_blanks,
     before_blanks,
     byte_place,
@@ -25,6 +23,8 @@ def csv_fields(
     starts: np.ndarray,
     ends: np.ndarray,
     longest: int,
+    delimiter: int,
+    quote: int,
     columns: np.ndarray,
     begins: np.ndarray,
     stops: np.ndarray,
@@ -32,6 +32,7 @@ def csv_fields(
 ) -> tuple[np.ndarray, int]:
     """Where the fields of the lines that are a record are, without blanks around them.
 
+    `delimiter` and `quote`: characters of ASCII; a quote of -1 is none.
     `columns`: for each field of a record the row of `begins` and `stops` for it, or -1. `spill`
     takes the texts in which a quote is doubled; their places count on from the end of `data`.
     Returns the lines that were read, and how much of `spill` is used.
@@ -47,22 +48,22 @@ def csv_fields(
         while True:
             begin = at
             doubled = False
-            if at < end and data[at] == QUOTE:
+            if at < end and data[at] == quote:
                 begin = at + 1
-                stop, doubled, more = _quoted(data, begin, end)
+                stop, doubled, more = _quoted(data, begin, end, quote)
                 at = stop + 1
-                if stop == end or (at < end and data[at] != COMMA):
+                if stop == end or (at < end and data[at] != delimiter):
                     break  # never closed, or text after it
                 bits |= more
             else:
-                at, more = _comma(data, at, end)
+                at, more = _field_end(data, at, end, delimiter)
                 bits |= more
                 stop = at
             if field < len(columns) and columns[field] >= 0:
                 begin = after_blanks(data, begin, stop)
                 stop = before_blanks(data, begin, stop)
                 if doubled:
-                    begin, stop, used = _undoubled(data, begin, stop, spill, used)
+                    begin, stop, used = _undoubled(data, begin, stop, quote, spill, used)
                 begins[columns[field], read] = begin
                 stops[columns[field], read] = stop
             field += 1
@@ -76,30 +77,30 @@ def csv_fields(
 
 
 @compile_once
-def _comma(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
-    """Where the first comma is, or else the end; the bits of what was looked at."""
+def _field_end(data: np.ndarray, at: int, end: int, delimiter: int) -> tuple[int, int]:
+    """Where the first delimiter is, or else the end; the bits of what was looked at."""
     bits = 0
     while at < end and at + 8 <= len(data):
         word = eight_bytes(data, at)
         bits |= word
-        found = zero_bytes(word ^ ONES * COMMA)
+        found = zero_bytes(word ^ ONES * delimiter)
         if found != 0:
             return min(at + byte_place(found), end), bits
         at += 8
-    while at < end and data[at] != COMMA:
+    while at < end and data[at] != delimiter:
         bits |= data[at] << 56
         at += 1
     return min(at, end), bits
 
 
 @compile_once
-def _quoted(data: np.ndarray, at: int, end: int) -> tuple[int, bool, int]:
+def _quoted(data: np.ndarray, at: int, end: int, quote: int) -> tuple[int, bool, int]:
     """Where a field's closing quote is (`end`: nowhere); if it has doubled ones; its bits."""
     doubled = False
     bits = 0
     while at < end:
-        if data[at] == QUOTE:
-            if at + 1 == end or data[at + 1] != QUOTE:
+        if data[at] == quote:
+            if at + 1 == end or data[at + 1] != quote:
                 break
             doubled = True
             at += 1
@@ -110,12 +111,12 @@ def _quoted(data: np.ndarray, at: int, end: int) -> tuple[int, bool, int]:
 
 @compile_once
 def _undoubled(
-    data: np.ndarray, begin: int, end: int, spill: np.ndarray, used: int
+    data: np.ndarray, begin: int, end: int, quote: int, spill: np.ndarray, used: int
 ) -> tuple[int, int, int]:
     first = used
     at = begin
     while at < end:
         spill[used] = data[at]
         used += 1
-        at += 2 if data[at] == QUOTE else 1
+        at += 2 if data[at] == quote else 1
     return len(data) + first, len(data) + used, used

@@ -20,10 +20,19 @@ from clicklake.parse.compiled.bytes import (
 )
 from clicklake.parse.compiled.json_values import number_end, string_end, unescaped_into, value_end
 
-_OTHER = -1  # the place of a key that is not asked for
+# The place of a key that is not asked for, and of the key of the record's own object.
+_OTHER = -1
+
+# The kind of a key that holds an object whose keys are asked for.
+INNER = -1
 
 # What a key's value may be beside a text without escapes.
 ESCAPES, NUMBER = 1, 2
+
+# What is known of a key: its size in bytes and both its `edges_of`; its kind; if that is
+# INNER, its own keys from the row FIRST to the row before AFTER; the row PARENT of the key that it
+# is in; its column; where all of its bytes are among the names.
+_SIZE, _HEAD, _TAIL, _KIND, FIRST, AFTER, _PARENT, _COLUMN, _NAME = range(9)
 
 
 @compile_once
@@ -33,16 +42,18 @@ def json_fields(
     ends: np.ndarray,
     longest: int,
     keys: np.ndarray,
+    names: np.ndarray,
+    roots: int,
     begins: np.ndarray,
     stops: np.ndarray,
     spill: np.ndarray,
 ) -> tuple[np.ndarray, int]:
     """Where the values are of the lines that are an object.
 
-    `keys`: a row of `key_row` for each key that is asked for; `begins` and `stops` have a row
-    for each of them. `spill` takes the texts with
-    escapes; their places count on from the end of `data`. Returns the lines that were read, and
-    how much of `spill` is used.
+    `keys`: a row of `key_row` for each key that is asked for, first the `roots` of the record's own
+    object; `names` has their bytes. `begins` and `stops` have a row for each column. `spill` takes
+    the texts with escapes; their places count on from the end of `data`. Returns the lines that
+    were read, and how much of `spill` is used.
     """
     lines = np.empty(len(starts), np.int64)
     read = used = 0
@@ -50,9 +61,9 @@ def json_fields(
         begin, end = starts[line], ends[line]
         if begin == end or end - begin > longest:
             continue
-        for key in range(len(begins)):
-            begins[key, read] = stops[key, read] = 0
-        at, used = _object(data, begin, end, keys, read, begins, stops, spill, used)
+        for column in range(len(begins)):
+            begins[column, read] = stops[column, read] = 0
+        at, used = _object(data, begin, end, keys, names, roots, read, begins, stops, spill, used)
         if at == end and is_utf8(data, begin, end):
             lines[read] = line
             read += 1
@@ -65,67 +76,102 @@ def _object(
     at: int,
     end: int,
     keys: np.ndarray,
+    names: np.ndarray,
+    roots: int,
     row: int,
     begins: np.ndarray,
     stops: np.ndarray,
     spill: np.ndarray,
     used: int,
 ) -> tuple[int, int]:
-    """Read a line's object: where what belongs to it ends, -1 if it was not understood."""
+    """Read a line's object: where what belongs to it ends, -1 if it was not understood.
+
+    An object whose keys are asked for is gone into; one that comes twice is left.
+    """
     at = after_blanks(data, at, end)
     if at == end or data[at] != OPEN:
         return -1, used
     at = after_blanks(data, at + 1, end)
-    if at < end and data[at] == CLOSE:
-        return after_blanks(data, at + 1, end), used
-    while at < end and data[at] == QUOTE:
-        begin = at + 1
-        at, escapes = string_end(data, begin, end)
-        if at == end or escapes:
-            break
-        key = _key(data, begin, at, keys)
-        kind = keys[key, 3] if key != _OTHER else _OTHER
-        at = after_blanks(data, at + 1, end)
-        if at == end or data[at] != COLON:
-            break
-        at, begin, stop, used = _value(
-            data, after_blanks(data, at + 1, end), end, kind, spill, used
-        )
-        if at < 0:
-            break
-        if key != _OTHER:
-            begins[key, row] = begin
-            stops[key, row] = stop
-        at = after_blanks(data, at, end)
-        if at == end:
-            break
-        if data[at] == CLOSE:
-            return after_blanks(data, at + 1, end), used
-        if data[at] != COMMA:
+    inside, first, after = _OTHER, 0, roots  # whose object this is, and its keys
+    entered = 0  # a bit for each object that was gone into
+    is_begun = True  # directly behind a brace, where another may close it
+    while at < end:
+        if not (is_begun and data[at] == CLOSE):
+            if data[at] != QUOTE:
+                break
+            begin = at + 1
+            at, escapes = string_end(data, begin, end)
+            if at == end or escapes:
+                break
+            key = _key(data, begin, at, keys, names, first, after)
+            kind = keys[key, _KIND] if key != _OTHER else _OTHER
+            at = after_blanks(data, at + 1, end)
+            if at == end or data[at] != COLON:
+                break
+            at = after_blanks(data, at + 1, end)
+            if key != _OTHER and kind == INNER:
+                if entered >> key & 1:
+                    break
+                if at < end and data[at] == OPEN:
+                    entered |= 1 << key
+                    inside, first, after = key, keys[key, FIRST], keys[key, AFTER]
+                    is_begun = True
+                    at = after_blanks(data, at + 1, end)
+                    continue
+            at, begin, stop, used = _value(data, at, end, kind, spill, used)
+            if at < 0:
+                break
+            if kind != _OTHER:
+                begins[keys[key, _COLUMN], row] = begin
+                stops[keys[key, _COLUMN], row] = stop
+            at = after_blanks(data, at, end)
+        is_begun = False
+        while at < end and data[at] == CLOSE:
+            at = after_blanks(data, at + 1, end)
+            if inside == _OTHER:
+                return at, used
+            inside = keys[inside, _PARENT]
+            first, after = 0, roots
+            if inside != _OTHER:
+                first, after = keys[inside, FIRST], keys[inside, AFTER]
+        if at == end or data[at] != COMMA:
             break
         at = after_blanks(data, at + 1, end)
     return -1, used
 
 
 @compile_once
-def _key(data: np.ndarray, begin: int, end: int, keys: np.ndarray) -> int:
-    first, last = edges_of(data, begin, end)
-    for key in range(len(keys)):
-        if keys[key, 0] == end - begin and keys[key, 1] == first and keys[key, 2] == last:
-            return key
+def _key(
+    data: np.ndarray,
+    begin: int,
+    end: int,
+    keys: np.ndarray,
+    names: np.ndarray,
+    first: int,
+    after: int,
+) -> int:
+    head, tail = edges_of(data, begin, end)
+    for key in range(first, after):
+        if (
+            keys[key, _SIZE] == end - begin
+            and keys[key, _HEAD] == head
+            and keys[key, _TAIL] == tail
+        ):
+            if end - begin <= 16:
+                return key
+            name = keys[key, _NAME]
+            at = 8
+            while at < end - begin - 8 and data[begin + at] == names[name + at]:
+                at += 1
+            if at == end - begin - 8:
+                return key
     return _OTHER
 
 
-def key_row(name: str, kind: int) -> tuple[int, int, int, int]:
-    """What `json_fields` knows of a key: size, both its `edges_of`, and its `kind`.
-
-    Raises ValueError if the key is longer than its edges tell.
-    """
-    key = name.encode()
-    if not 0 < len(key) <= 16:
-        raise ValueError(f"{name}: a key of 1 to 16 bytes is wanted")
-    first, last = (int.from_bytes(part, "little", signed=True) for part in (key[:8], key[-8:]))
-    return len(key), first, last, kind
+def key_row(name: bytes, kind: int, parent: int, column: int, place: int) -> list[int]:
+    """What `json_fields` knows of a key; `place`: where it is among the names."""
+    head, tail = (int.from_bytes(part, "little", signed=True) for part in (name[:8], name[-8:]))
+    return [len(name), head, tail, kind, 0, 0, parent, column, place]
 
 
 @compile_once

@@ -18,19 +18,22 @@ from clicklake.parse.compiled.bytes import (
 )
 from clicklake.parse.compiled.fields import decimal
 from clicklake.parse.compiled.json_values import after_digits
-from clicklake.parse.values import INVALID, ODD, SECOND
+from clicklake.parse.values import INVALID, MILLISECOND, ODD, SECOND
 
 
 @compile_once
-def iso_times(data: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def iso_times(
+    data: np.ndarray, begins: np.ndarray, ends: np.ndarray, edges: np.ndarray, offsets: np.ndarray
+) -> np.ndarray:
+    """`edges`, `offsets`: those of `zones.offsets`, for times that tell no zone."""
     times = np.empty(len(begins), np.int64)
     for row in range(len(begins)):
-        times[row] = _iso_time(data, begins[row], ends[row])
+        times[row] = _iso_time(data, begins[row], ends[row], edges, offsets)
     return times
 
 
 @compile_once
-def _iso_time(data: np.ndarray, at: int, end: int) -> int:
+def _iso_time(data: np.ndarray, at: int, end: int, edges: np.ndarray, offsets: np.ndarray) -> int:
     """Microseconds of `YYYY-MM-DDTHH:MM:SS`, a fraction and a zone if there are any."""
     if end - at < 19 or data[at + 4] != MINUS or data[at + 7] != MINUS:
         return INVALID
@@ -49,8 +52,8 @@ def _iso_time(data: np.ndarray, at: int, end: int) -> int:
     if not 1 <= day <= _days_in(year, month):
         return INVALID
     seconds = (_days(year, month, day) * 24 + hour) * 3600 + minute * 60 + second
-    tail = _fraction_and_zone(data, at + 19, end)
-    return INVALID if tail == INVALID else seconds * SECOND + tail
+    tail = _fraction_and_zone(data, at + 19, end, seconds * SECOND, edges, offsets)
+    return tail if tail <= ODD else seconds * SECOND + tail
 
 
 @compile_once
@@ -86,14 +89,19 @@ def _days(year: int, month: int, day: int) -> int:
 
 
 @compile_once
-def _fraction_and_zone(data: np.ndarray, at: int, end: int) -> int:
-    """The microseconds that they add; INVALID if they are neither."""
+def _fraction_and_zone(
+    data: np.ndarray, at: int, end: int, second: int, edges: np.ndarray, offsets: np.ndarray
+) -> int:
+    """The microseconds that they add; INVALID if they are neither, ODD if no edge is near."""
     micros = 0
     if at < end and data[at] == DOT:
         micros, at = _micros(data, at + 1, end)
         if micros < 0:
             return INVALID
-    if at == end or (data[at] == LETTER_Z and at + 1 == end):
+    if at == end:
+        offset = _offset(second, edges, offsets)
+        return micros - offset if offset != ODD else ODD
+    if data[at] == LETTER_Z and at + 1 == end:
         return micros
     if not (data[at] == PLUS or data[at] == MINUS) or end - at < 5:
         return INVALID
@@ -105,6 +113,19 @@ def _fraction_and_zone(data: np.ndarray, at: int, end: int) -> int:
         return INVALID
     offset = (hours * 60 + minutes) * 60 * SECOND
     return micros - offset if data[at] == PLUS else micros + offset
+
+
+@compile_once
+def _offset(second: int, edges: np.ndarray, offsets: np.ndarray) -> int:
+    """That of the last of the `edges` that is not behind the second."""
+    low, high = 0, len(edges)
+    while low < high:
+        middle = (low + high) // 2
+        if edges[middle] <= second:
+            low = middle + 1
+        else:
+            high = middle
+    return offsets[low]
 
 
 @compile_once
@@ -121,14 +142,18 @@ def _micros(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
 
 
 @compile_once
-def unix_times(data: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Microseconds of seconds with a fraction if there is one; ODD if they are anything else."""
+def unix_times(data: np.ndarray, begins: np.ndarray, ends: np.ndarray, unit: int) -> np.ndarray:
+    """Microseconds of a number that may have a fraction; ODD if it is anything else.
+
+    `unit`: microseconds in one, of which a million is a multiple.
+    """
     times = np.empty(len(begins), np.int64)
+    longest = 12 if unit == SECOND else (15 if unit == MILLISECOND else 18)
     for row in range(len(begins)):
         begin, end = begins[row], ends[row]
         stop = after_digits(data, begin, end)
         times[row] = INVALID if begin == end else ODD
-        if not 1 <= stop - begin <= 12:
+        if not 1 <= stop - begin <= longest:
             continue
         micros = 0
         if stop < end:
@@ -137,5 +162,7 @@ def unix_times(data: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.nda
             micros, at = _micros(data, stop + 1, end)
             if at < end or micros < 0:
                 continue
-        times[row] = decimal(data, begin, stop) * SECOND + micros
+            if unit != SECOND:
+                micros = micros * unit // SECOND
+        times[row] = decimal(data, begin, stop) * unit + micros
     return times
