@@ -26,6 +26,7 @@ def check(engine: Engine, folder: Path, files: hostile.Files, **changes: object)
         gap_minutes=changes.get("session_gap_minutes", 30),
         bot_views_per_minute=changes.get("bot_views_per_minute", 60),
         multiline=changes.get("csv_multiline", False),
+        mapping=changes.get("mapping"),
     )
     if expected.refused:  # a header whose last line end was cut between CR and LF is none
         with pytest.raises(InputError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 
 import hostile
 import oracle
+import respelt
 from clicklake import storage
+from clicklake.config import Shape
 from clicklake.logs.reader import LogReader
 from clicklake.logs.source import reader_options
 from clicklake.logs.summary import SplitSummary, line_bases
@@ -48,6 +50,7 @@ def read(
     split_bytes: int = 64 << 20,
     tasks: int = 0,
     buckets: int = 0,
+    shape: Shape | None = None,
 ) -> Found:
     """Read a source's folder by the data source's reader, without an engine.
 
@@ -64,6 +67,7 @@ def read(
         place.root,
         files,
         as_of=hostile.AS_OF,
+        shape=shape,
         multiline=multiline,
         split_bytes=split_bytes,
         tasks=tasks,
@@ -118,10 +122,11 @@ def check(
     split_bytes: int,
     tasks: int = 0,
     buckets: int = 0,
+    mapping: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Counter[str]:
     """Compare parser and oracle over `files`; the fates that occurred."""
     hostile.write(files, root)
-    expected = oracle.compute(files, hostile.AS_OF, multiline=multiline)
+    expected = oracle.compute(files, hostile.AS_OF, multiline=multiline, mapping=mapping)
     fates: Counter[str] = Counter()
     for source in files:
         found = read(
@@ -131,6 +136,7 @@ def check(
             split_bytes=split_bytes,
             tasks=tasks,
             buckets=buckets,
+            shape=respelt.shape(source, (mapping or {}).get(source, {})),
         )
         refused = {path for at, path, _ in expected.refused if at == source}
         assert set(found.refused) == refused

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 import oracle
+import respelt
 from clicklake import config, engines
 from clicklake.progress import Reporter
 from clicklake.run import job
@@ -21,12 +22,17 @@ TABLES = tuple(oracle.ROWS)
 
 
 def configuration(source: Path | str, lake: Path | str, **changes: Any) -> config.Config:
-    """The defaults with input, output and keys of [JOB] and [SOURCES] as given."""
+    """The defaults with input, output and keys of [JOB] and [SOURCES] as given.
+
+    `mapping`: how files tell their facts, {source: {key in lower case: value}}.
+    """
     base = config.Config(datalake=config.DataLake(str(source), str(lake)))
     job = {"max_bad_ratio": 1.0} | {k: v for k, v in changes.items() if hasattr(base.job, k)}
     sources = {k: v for k, v in changes.items() if hasattr(base.sources, k)}
     wanted = changes.get("recommend", config.Recommend(model="none"))
-    base = replace(base, recommend=wanted)
+    mapping = changes.get("mapping", {})
+    shapes = {source: respelt.shape(source, words) for source, words in mapping.items()}
+    base = replace(base, recommend=wanted, **shapes)
     return replace(base, job=replace(base.job, **job), sources=replace(base.sources, **sources))
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 BLANKS = " \t"
 MAX_RECORD = 1 << 20
@@ -33,7 +34,31 @@ DERIVED = ("host", "path", *UTM, "screen_width", "screen_height")
 CLICKSTREAM_COLUMNS = ("anonymous_user_id", "url", "time", "browser", "os", "screen_resolution")
 CRAWLERS = Path(__file__).parents[2] / "src" / "clicklake" / "rules" / "crawlers.txt"
 
+# How each source's files tell its facts, in the words of dl.cfg; a mapping changes some of them.
+_SHAPE = {
+    "format": "csv",
+    "header": "yes",
+    "delimiter": ",",
+    "quote": '"',
+    "columns": "0",
+    "time_format": "iso",
+    "zone": "UTC",
+    "keep_environment": "production",
+}
+_PLACES = {
+    "user_updates": ("updated_at", "user_id", "email", "name", "environment"),
+    "page_views": ("ts", "url", "environment", "user_id"),
+    "clickstream": CLICKSTREAM_COLUMNS,
+}
+SHAPES: dict[str, dict[str, str]] = {
+    source: {**_SHAPE, **{name: name for name in names}} for source, names in _PLACES.items()
+}
+SHAPES["user_updates"]["header"] = "no"
+SHAPES["page_views"]["format"] = "json"
+SHAPES["clickstream"] |= {"time_format": "unix_s", "environment": ""}
+
 Files = Mapping[str, Mapping[str, bytes]]
+Shape = Mapping[str, str]
 Row = tuple[Any, ...]
 
 # The rows of each table, by the names of their columns.
@@ -102,9 +127,11 @@ def compute(
     multiline: bool = False,
     crawlers: Iterable[str] | None = None,
     being_written: Iterable[tuple[str, str]] = (),
+    mapping: Mapping[str, Shape] | None = None,
 ) -> Result:
     """The lake of one run over `files`: {source: {path in the source's folder: bytes on disk}}.
 
+    `mapping`: what dl.cfg says of a source's files, {source: {key in lower case: value}}.
     `being_written`: (source, path) of files on a local disk that were written to just now.
     """
     files = {
@@ -119,7 +146,8 @@ def compute(
     kept: dict[str, list[Row]] = {source: [] for source in SOURCES}
     for source in SOURCES:
         if source in files:
-            kept[source] = _source(source, files[source], as_of, multiline, result)
+            shape = {**SHAPES[source], **(mapping or {}).get(source, {})}
+            kept[source] = _source(source, files[source], as_of, multiline, shape, result)
     result.quarantine.sort()
     result.refused.sort()
     clickstream, sessions = _clicks(kept["clickstream"], gap_minutes, bot_views_per_minute, names)
@@ -174,7 +202,12 @@ def read_folder(
 
 
 def _source(
-    source: str, files: Mapping[str, bytes], as_of: date, multiline: bool, result: Result
+    source: str,
+    files: Mapping[str, bytes],
+    as_of: date,
+    multiline: bool,
+    shape: Shape,
+    result: Result,
 ) -> list[Row]:
     """Give every row of a source its fate; the kept ones come back, parsed."""
     count: Counter[str] = Counter()
@@ -184,15 +217,15 @@ def _source(
         if not files[name] or any(part[0] in "._" for part in name.split("/")):
             continue
         try:
-            records = list(_records(_decompressed(name, files[name]), multiline, source))
-            header = _header(records) if source == "clickstream" else None
+            records = list(_records(_decompressed(name, files[name]), multiline, shape))
+            columns = _columns(records, source, shape) if shape["format"] == "csv" else {}
         except RefusedError as why:
             result.refused.append((source, name, str(why)))
             continue
         for line, raw, structure in records:
             count["read"] += 1
             try:
-                row = _row(source, raw, structure, header, as_of)
+                row = _row(source, raw, structure, columns, shape, as_of)
             except FilteredError:
                 count["filtered"] += 1
             except QuarantinedError as reason:
@@ -227,17 +260,18 @@ def _decompressed(name: str, data: bytes) -> bytes:
     return data
 
 
-def _records(data: bytes, multiline: bool, source: str) -> Iterator[tuple[int, bytes, str | None]]:
+def _records(data: bytes, multiline: bool, shape: Shape) -> Iterator[tuple[int, bytes, str | None]]:
     """(number of the first line, bytes without the line end, reason if it is too long)."""
     data = data.removeprefix(b"\xef\xbb\xbf")
-    over_lines = multiline and source != "page_views"
+    over_lines = multiline and shape["format"] == "csv"
+    blanks = BLANKS if shape["format"] == "json" else BLANKS.replace(shape["delimiter"], "")
     begun, first, is_open = b"", 0, False
     parts = data.split(b"\n")
     for number, part in enumerate(parts, start=1):
         ended = number < len(parts)
         content = part.removesuffix(b"\r") if ended else part
         if not is_open:
-            if not content.strip(BLANKS.encode()):
+            if not content.strip(blanks.encode()):
                 continue
             begun, first = b"", number
         elif not ended and not part:
@@ -247,7 +281,7 @@ def _records(data: bytes, multiline: bool, source: str) -> Iterator[tuple[int, b
             is_open = False
             yield first, record, "record_too_long"
             continue
-        is_open = over_lines and _ends_in_quotes(content, is_open)
+        is_open = over_lines and _ends_in_quotes(content, is_open, shape)
         if not is_open:
             yield first, record, None
         begun = begun + part + b"\n"
@@ -255,44 +289,46 @@ def _records(data: bytes, multiline: bool, source: str) -> Iterator[tuple[int, b
         yield first, record, None
 
 
-def _ends_in_quotes(line: bytes, inside: bool) -> bool:
+def _ends_in_quotes(line: bytes, inside: bool, shape: Shape) -> bool:
     """Whether a quote is still open at the end of `line`, which begins `inside` quotes or not."""
+    quote, delimiter = shape["quote"].encode() or None, shape["delimiter"].encode()
     at_start = not inside
     i = 0
     while i < len(line):
         char = line[i : i + 1]
-        if inside and char == b'"':
-            if line[i + 1 : i + 2] == b'"':
+        if inside and char == quote:
+            if line[i + 1 : i + 2] == quote:
                 i += 1
             else:
                 inside = False
         elif not inside:
-            if char == b'"' and at_start:
+            if char == quote and at_start:
                 inside = True
-            at_start = char == b","
+            at_start = char == delimiter
         i += 1
     return inside
 
 
-def _fields(text: str) -> list[str]:
+def _fields(text: str, shape: Shape = _SHAPE) -> list[str]:
     """A CSV record's fields. Raises QuarantinedError if a quote stays open."""
+    quote, delimiter = shape["quote"] or None, shape["delimiter"]
     fields: list[str] = []
     i = 0
     while True:
         value = ""
-        if text[i : i + 1] == '"':
+        if text[i : i + 1] == quote:
             i += 1
             while True:
-                end = text.find('"', i)
+                end = text.find(quote, i)
                 if end < 0:
                     raise QuarantinedError("unclosed_quote")
                 value += text[i:end]
                 i = end + 1
-                if text[i : i + 1] != '"':
+                if text[i : i + 1] != quote:
                     break
-                value += '"'
+                value += quote
                 i += 1
-        end = text.find(",", i)
+        end = text.find(delimiter, i)
         fields.append(value + (text[i:] if end < 0 else text[i:end]))
         if end < 0:
             return fields
@@ -308,82 +344,118 @@ def _text(raw: bytes, structure: str | None) -> str:
         raise QuarantinedError("invalid_utf8") from None
 
 
-def _header(records: list[tuple[int, bytes, str | None]]) -> list[str]:
-    """Take the header off a Clickstream file's records: its names, in order."""
+def _columns(
+    records: list[tuple[int, bytes, str | None]], source: str, shape: Shape
+) -> dict[str, int]:
+    """At which place of a CSV record each field is, and under "" how many there are.
+
+    A header is taken off the file's records.
+    """
+    places = {name: shape[name] for name in _fields_of(source) if shape[name]}
+    if shape["header"] == "no":
+        numbers = {
+            name: _fields_of(source).index(name) if place == name else int(place) - 1
+            for name, place in places.items()
+        }
+        return {**numbers, "": int(shape["columns"]) or max(numbers.values()) + 1}
     if not records:
-        return []
+        return {}
     _, raw, structure = records.pop(0)
     try:
-        names = [name.strip(BLANKS).lower() for name in _fields(_text(raw, structure))]
+        names = [name.strip(BLANKS).lower() for name in _fields(_text(raw, structure), shape)]
     except QuarantinedError as reason:
         raise RefusedError(f"unreadable header: {reason}") from None
-    for name in CLICKSTREAM_COLUMNS:
-        if names.count(name) != 1:
-            raise RefusedError(f"{'doubled' if name in names else 'missing'} column: {name}")
-    return names
+    for place in places.values():
+        if names.count(place.lower()) != 1:
+            fault = "doubled" if place.lower() in names else "missing"
+            raise RefusedError(f"{fault} column: {place}")
+    return {**{name: names.index(place.lower()) for name, place in places.items()}, "": len(names)}
+
+
+def _fields_of(source: str) -> tuple[str, ...]:
+    return _PLACES[source] + (() if "environment" in _PLACES[source] else ("environment",))
 
 
 # ------------------------------------------------------------------ one row
 
 
 def _row(
-    source: str, raw: bytes, structure: str | None, header: list[str] | None, as_of: date
+    source: str,
+    raw: bytes,
+    structure: str | None,
+    columns: Mapping[str, int],
+    shape: Shape,
+    as_of: date,
 ) -> Row:
     text = _text(raw, structure)
-    if source == "user_updates":
-        return _user_update(text, as_of)
-    if source == "page_views":
-        return _page_view(text, as_of)
-    return _click(text, header or [], as_of)
+    values = _of_json(text, source, shape) if shape["format"] == "json" else None
+    if values is None:
+        fields = [_blank_is_null(value) for value in _fields(text, shape)]
+        if len(fields) != columns[""]:
+            raise QuarantinedError("wrong_field_count")
+        values = {name: fields[at] for name, at in columns.items() if name}
+    if shape["environment"] and shape["keep_environment"] not in ("", "*"):
+        _check_environment(values["environment"], shape["keep_environment"])
+    make = {"user_updates": _user_update, "page_views": _page_view, "clickstream": _click}[source]
+    return make(defaultdict(lambda: None, values), shape, as_of)
 
 
-def _user_update(text: str, as_of: date) -> Row:
-    values = [_blank_is_null(value) for value in _fields(text)]
-    if len(values) != 5:
-        raise QuarantinedError("wrong_field_count")
-    updated_at, user_id, email, name, environment = values
-    _check_environment(environment)
-    user = _user_id(user_id)
-    time = _in_range(_iso_micros(updated_at), as_of)
+def _of_json(text: str, source: str, shape: Shape) -> dict[str, str | None]:
+    """The fields of a JSON object; a number stands for its digits where it may be one."""
+    numbers = ["user_id", "anonymous_user_id"]
+    if shape["time_format"] != "iso":
+        numbers += ["updated_at", "ts", "time"]
+    found: dict[str, str | None] = {}
+    whole = _json_object(text)
+    for name in _fields_of(source):
+        value: Any = whole
+        for key in re.split(r"(?<!\\)\.", shape[name]):
+            value = value.get(key.replace("\\.", ".")) if isinstance(value, dict) else None
+        if isinstance(value, Number):
+            found[name] = value.literal if name in numbers else None
+        else:
+            found[name] = _json_text(value)
+    return found
+
+
+Values = Mapping[str, "str | None"]
+
+
+def _user_update(values: Values, shape: Shape, as_of: date) -> Row:
+    user = _user_id(values["user_id"])
+    time = _in_range(_micros(values["updated_at"], shape), as_of)
+    email = values["email"]
     if email is None or not re.fullmatch(r"[^@ \t]+@[^@ \t]+", email):
         raise QuarantinedError("invalid_email")
-    return time, user, email, name
+    return time, user, email, values["name"]
 
 
-def _page_view(text: str, as_of: date) -> Row:
-    value = _json_object(text)
-    environment, url, ts = (_json_text(value.get(key)) for key in ("environment", "url", "ts"))
-    _check_environment(environment)
-    user_id = value.get("user_id")
-    user = _user_id(user_id.literal if isinstance(user_id, Whole) else _json_text(user_id))
-    if url is None:
+def _page_view(values: Values, shape: Shape, as_of: date) -> Row:
+    user = _user_id(values["user_id"])
+    if values["url"] is None:
         raise QuarantinedError("missing_url")
-    return _in_range(_iso_micros(ts), as_of), user, url
+    return _in_range(_micros(values["ts"], shape), as_of), user, values["url"]
 
 
-def _click(text: str, header: list[str], as_of: date) -> Row:
-    values = [_blank_is_null(value) for value in _fields(text)]
-    if len(values) != len(header):
-        raise QuarantinedError("wrong_field_count")
-    named = {name: values[header.index(name)] for name in CLICKSTREAM_COLUMNS}
-    if named["anonymous_user_id"] is None:
+def _click(values: Values, shape: Shape, as_of: date) -> Row:
+    if values["anonymous_user_id"] is None:
         raise QuarantinedError("missing_visitor")
-    if named["url"] is None:
+    if values["url"] is None:
         raise QuarantinedError("missing_url")
-    time = _in_range(_unix_micros(named["time"]), as_of)
+    time = _in_range(_micros(values["time"], shape), as_of)
     return (
-        named["anonymous_user_id"],
-        named["url"],
+        values["anonymous_user_id"],
+        values["url"],
         time,
-        named["browser"],
-        named["os"],
-        named["screen_resolution"],
+        values["browser"],
+        values["os"],
+        values["screen_resolution"],
     )
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A JSON integer, as written."""
+class Number:
+    """A JSON number, as written."""
 
     literal: str
 
@@ -399,8 +471,8 @@ def _json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(
             text,
-            parse_int=Whole,
-            parse_float=lambda _: 0.5,
+            parse_int=Number,
+            parse_float=Number,
             parse_constant=_no_constant,
             object_pairs_hook=_checked_object,
         )
@@ -440,10 +512,10 @@ def _blank_is_null(value: str) -> str | None:
     return value.strip(BLANKS) or None
 
 
-def _check_environment(environment: str | None) -> None:
+def _check_environment(environment: str | None, kept: str) -> None:
     if environment is None:
         raise QuarantinedError("missing_environment")
-    if environment != "production":
+    if environment != kept:
         raise FilteredError
 
 
@@ -460,7 +532,13 @@ EPOCH = date(1970, 1, 1).toordinal()
 DAY = 86_400_000_000
 
 
-def _iso_micros(text: str | None) -> int:
+def _micros(text: str | None, shape: Shape) -> int:
+    if shape["time_format"] == "iso":
+        return _iso_micros(text, shape["zone"])
+    return _unix_micros(text, {"unix_s": 6, "unix_ms": 3, "unix_us": 0}[shape["time_format"]])
+
+
+def _iso_micros(text: str | None, zone: str = "UTC") -> int:
     match = re.fullmatch(
         r"([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0-9]{2}):([0-9]{2})"
         r"(?:\.([0-9]{1,9}))?(?:Z|([+-])([0-9]{2}):?([0-9]{2}))?",
@@ -471,25 +549,38 @@ def _iso_micros(text: str | None) -> int:
     year, month, day, hour, minute, second = (int(match[i]) for i in range(1, 7))
     micros = int((match[7] or "").ljust(6, "0")[:6])
     try:
-        days = datetime(year, month, day, hour, minute, second).toordinal() - EPOCH
+        local = datetime(year, month, day, hour, minute, second)
     except ValueError:
         raise QuarantinedError("invalid_time") from None
+    days = local.toordinal() - EPOCH
     offset = 0
     if match[8]:
         if int(match[9]) > 23 or int(match[10]) > 59:
             raise QuarantinedError("invalid_time")
-        offset = int(match[8] + "1") * (int(match[9]) * 60 + int(match[10]))
-    seconds = (hour * 60 + minute - offset) * 60 + second
+        offset = int(match[8] + "1") * (int(match[9]) * 60 + int(match[10])) * 60
+    elif not match[0].endswith("Z"):
+        offset = _seconds_ahead(zone, local)
+    seconds = (hour * 60 + minute) * 60 + second - offset
     return days * DAY + seconds * 1_000_000 + micros
 
 
-def _unix_micros(text: str | None) -> int:
+def _seconds_ahead(zone: str, local: datetime) -> int:
+    """Of a time that comes twice, the first; one that is left out, as before clocks were set."""
+    fixed = re.fullmatch(r"([+-])(\d\d):?(\d\d)", zone)
+    if fixed:
+        return int(fixed[1] + "1") * (int(fixed[2]) * 60 + int(fixed[3])) * 60
+    ahead = local.replace(tzinfo=ZoneInfo(zone), fold=0).utcoffset()
+    return round((ahead or timedelta()).total_seconds())
+
+
+def _unix_micros(text: str | None, digits: int = 6) -> int:
+    """`digits`: how many digits of a fraction count."""
     match = re.fullmatch(r"([+-]?)0*([0-9]+)(?:\.([0-9]+))?", text or "")
     if not match:
         raise QuarantinedError("invalid_time")
-    if len(match[2]) > 15:
+    if len(match[2]) > 21:
         raise QuarantinedError("time_out_of_range")
-    micros = int(match[2]) * 1_000_000 + int((match[3] or "").ljust(6, "0")[:6])
+    micros = int(match[2] + (match[3] or "").ljust(digits, "0")[:digits])
     return -micros if match[1] == "-" else micros
 
 
