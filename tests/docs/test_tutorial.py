@@ -1,4 +1,4 @@
-"""The tutorial, taken at its word: its commands are run, and print what it shows."""
+"""Tutorial and mapping, taken at their word: their commands are run, and print what they show."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from shell import printed
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
-STEPS = [
-    step
-    for block in BLOCK.findall((ROOT / "docs" / "tutorial.md").read_text())
-    for step in COMMAND.findall(block)
-]
+PAGES = {"tutorial.md": 7, "mapping.md": 4}  # and how many commands of ours each has at least
+
+
+def steps(page: str) -> list[tuple[str, str]]:
+    """The commands of a page, each with what it prints."""
+    blocks = BLOCK.findall((ROOT / "docs" / page).read_text())
+    return [step for block in blocks for step in COMMAND.findall(block)]
 
 
 class Shell:
@@ -54,10 +56,11 @@ def shown(expected: str) -> re.Pattern[str]:
 
 
 @pytest.mark.slow
-def test_every_command_prints_what_the_tutorial_shows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_prints_what_its_page_shows(tmp_path: Path, page: str) -> None:
     shell = Shell(tmp_path)
-    assert sum("clicklake" in command for command, _ in STEPS) >= 7
-    for command, expected in STEPS:
+    assert sum("clicklake" in command for command, _ in steps(page)) >= PAGES[page]
+    for command, expected in steps(page):
         text = shell.run(command)
         assert shown(expected).search(text), f"{command}\n{text}"
 
@@ -68,3 +71,9 @@ def test_what_is_shown_is_looked_for_line_by_line() -> None:
     assert shown("…\n  3   4\n…\n").search(text)
     assert not shown("  a   b\n  1   2\n").search(text)
     assert not shown("…\n  3   5\n").search(text)
+
+
+def test_the_sections_that_the_page_shows_are_those_of_the_file() -> None:
+    page = (ROOT / "docs" / "mapping.md").read_text()
+    [shown_there] = re.findall(r"^```ini\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert (ROOT / "data" / "mapping" / "dl.cfg").read_text().endswith(shown_there)

@@ -325,3 +325,21 @@ def test_an_address_is_found_in_every_column_of_texts(column):
     forgotten = Forgotten().with_person(Person(emails=frozenset(["ann@example.com"])))
     rows = pa.table({column: ["/?to=Ann%40Example.com", "/?to=bob@example.com", None]})
     assert forgotten.in_rows(rows).to_pylist() == [True, False, False]
+
+
+RAW = {
+    "clickstream": (
+        "v-1,/a,never", "1522584000;'v-1';/a", "v-1\t/a", "/a|v-1", "\x01v-1\x01",
+        '{"id":"v-1","t":1}',
+        '{"client": {"id": "v-1"}}',
+    ),
+    "page_views": ('{"user_id":7,"url":"/a"}', '{"user": {"id": "7"}}', "7;/a", "never\t7"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", RAW)
+def test_a_person_is_found_in_records_of_any_shape(source: str) -> None:
+    forgotten = Forgotten().with_person(Person(frozenset({7}), frozenset(), frozenset({"v-1"})))
+    assert [raw for raw in RAW[source] if not forgotten.in_raw(source, raw)] == []
+    others = (raw.replace("v-1", "v-12").replace("7", "71") for raw in RAW[source])
+    assert [raw for raw in others if forgotten.in_raw(source, raw)] == []

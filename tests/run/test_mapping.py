@@ -50,7 +50,7 @@ def _files(mapping: dict[str, dict[str, str]]) -> hostile.Files:
     for source, column in NAMES.items():
         records = []
         for number in range(300):
-            micros = 1_509_237_000_000_000 + rng.randrange(10_000) * 1_000_000_000
+            micros = 1_509_237_000_000_000 + rng.randrange(2000) * 60_000_000
             usual = "unix_s" if source == "clickstream" else "iso"
             time = respelt.time(micros, mapping.get(source, {}), usual)
             records.append({

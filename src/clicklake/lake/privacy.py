@@ -34,7 +34,9 @@ _PART = r"""[^\s"<>()\[\]\\,;@]"""
 _ADDRESS = re.compile(rf"(?<!{_PART})({_PART}+)@(?=({_PART}+))")
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 _MAY_END = re.compile(r"[/?#&=:'`{}|+!*~]")  # part of an address, or what comes before it
-_NUMBER = re.compile(r"(?<![\w.:+/-])[+-]?\d{1,40}(?![\w.:+/-])")
+_NUMBER = re.compile(r'(?:(?<![\w.:+/-])|(?<=":))[+-]?\d{1,40}(?![\w.:+/-])')
+# What may stand around a visitor's id in a record: what the sources' shapes are likely to have.
+_BETWEEN = [re.compile(each) for each in (",", "[;|\x00-\x1f]", r"[\s,;|\"'`{}\[\]:]+")]
 
 
 def addresses(text: str) -> Iterator[str]:
@@ -149,8 +151,8 @@ class Forgotten:
         if self._in_text(raw.replace("\\u0040", "@")):
             return True
         if source == "clickstream":
-            fields = (part.strip(' \t"') for part in raw.split(","))
-            return any(self.knows(VISITOR, part) for part in fields)
+            parts = {part.strip(" \t\"'") for each in _BETWEEN for part in each.split(raw)}
+            return any(self.knows(VISITOR, part) for part in parts)
         return any(self.knows(USER, str(int(number))) for number in _NUMBER.findall(raw))
 
     def without(self, source: str, parsed: Parsed) -> Parsed:

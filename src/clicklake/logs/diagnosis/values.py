@@ -65,7 +65,8 @@ def times(head: Head) -> Cause | None:
 
 def environments(head: Head) -> list[tuple[str, int]]:
     """The environments of the rows, the most frequent first; what reads like none is not named."""
-    rows = head.lines[1:] if has_header(head.source, head.text) else head.lines
+    is_headed = bool(head.source.header) or has_header(head.source, head.text)
+    rows = head.lines[1:] if is_headed else head.lines
     found = Counter(_word(_value(head, row, "environment")) for row in rows)
     if len(found) > _MANY:
         return [(f"more than {_MANY} different values", found.total())]
