@@ -20,7 +20,8 @@ from clicklake.engines.sail import Sail
 from clicklake.engines.spark import Spark
 from clicklake.lake.tables import Tables
 from clicklake.parse import compiled as kernels
-from clicklake.parse.rows import CLICKS, SOURCES
+from clicklake.parse.rows import CLICKS
+from clicklake.parse.sources import SOURCES
 from clicklake.parse.texts import TextColumn
 from clicklake.rules import visits
 from clicklake.storage import open_storage

@@ -86,7 +86,8 @@ def _object(
 ) -> tuple[int, int]:
     """Read a line's object: where what belongs to it ends, -1 if it was not understood.
 
-    An object whose keys are asked for is gone into; one that comes twice is left.
+    An object whose keys are asked for is gone into; one that comes twice is left, and so is a key
+    that is like one that is asked for at both ends alone.
     """
     at = after_blanks(data, at, end)
     if at == end or data[at] != OPEN:
@@ -103,10 +104,12 @@ def _object(
             at, escapes = string_end(data, begin, end)
             if at == end or escapes:
                 break
-            key = _key(data, begin, at, keys, names, first, after)
+            key = _key(data, begin, at, keys, first, after)
             kind = keys[key, _KIND] if key != _OTHER else _OTHER
+            is_short = at - begin <= 16 or key == _OTHER
+            is_sure = is_short or _is_within(data, begin, at, names, keys[key, _NAME])
             at = after_blanks(data, at + 1, end)
-            if at == end or data[at] != COLON:
+            if at == end or data[at] != COLON or not is_sure:
                 break
             at = after_blanks(data, at + 1, end)
             if key != _OTHER and kind == INNER:
@@ -141,15 +144,8 @@ def _object(
 
 
 @compile_once
-def _key(
-    data: np.ndarray,
-    begin: int,
-    end: int,
-    keys: np.ndarray,
-    names: np.ndarray,
-    first: int,
-    after: int,
-) -> int:
+def _key(data: np.ndarray, begin: int, end: int, keys: np.ndarray, first: int, after: int) -> int:
+    """Which of some keys is like a text in size and `edges_of`."""
     head, tail = edges_of(data, begin, end)
     for key in range(first, after):
         if (
@@ -157,15 +153,17 @@ def _key(
             and keys[key, _HEAD] == head
             and keys[key, _TAIL] == tail
         ):
-            if end - begin <= 16:
-                return key
-            name = keys[key, _NAME]
-            at = 8
-            while at < end - begin - 8 and data[begin + at] == names[name + at]:
-                at += 1
-            if at == end - begin - 8:
-                return key
+            return key
     return _OTHER
+
+
+@compile_once
+def _is_within(data: np.ndarray, begin: int, end: int, names: np.ndarray, name: int) -> bool:
+    """Whether the bytes of a long text between its `edges_of` are those of a name."""
+    for at in range(8, end - begin - 8):
+        if data[begin + at] != names[name + at]:
+            return False
+    return True
 
 
 def key_row(name: bytes, kind: int, parent: int, column: int, place: int) -> list[int]:
