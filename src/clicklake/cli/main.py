@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clicklake import __version__, config, progress
@@ -70,6 +71,9 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_common(check, default=argparse.SUPPRESS)
     check.add_argument("--as-of", type=_date, metavar="DATE", default=argparse.SUPPRESS)
+    check.add_argument(
+        "--write", action="store_true", help="add the mapping that it proposes to dl.cfg"
+    )
     check.set_defaults(action=_check)
     again = verbs.add_parser("replay", help="bring in repaired rows, or parse refused ones again")
     _add_common(again, default=argparse.SUPPRESS)
@@ -176,6 +180,8 @@ def _check(given: argparse.Namespace, reporter: progress.Reporter) -> int:
     _quieten()
     found = check.run(loaded, given.as_of, reporter)
     told.show(reporter.console, found)
+    if given.write:
+        reporter.say(told.write(found, loaded.path or Path("dl.cfg")))
     if given.json:
         print(json.dumps(found.to_json(), ensure_ascii=False, default=str))
     return found.exit_code

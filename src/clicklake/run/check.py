@@ -14,7 +14,15 @@ from clicklake.errors import InputError
 from clicklake.lake import snapshot
 from clicklake.lake.commits import read_ledger
 from clicklake.logs import inputs
-from clicklake.logs.diagnosis import Cause, Head, cause_of, environments, unwanted_header
+from clicklake.logs.diagnosis import (
+    Cause,
+    Head,
+    cause_of,
+    environments,
+    proposed,
+    section,
+    unwanted_header,
+)
 from clicklake.logs.inputs import SourcePlan
 from clicklake.logs.misplaced import hints
 from clicklake.logs.sampling import head_of
@@ -48,7 +56,10 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Source:
-    """A source as a run would find it now. `wrong`: what looks wrong, in words."""
+    """A source as a run would find it now. `wrong`: what looks wrong, in words.
+
+    `proposal`: a section of dl.cfg by which files that are bad would be read; "" for none.
+    """
 
     source: str
     folder: str
@@ -59,6 +70,7 @@ class Source:
     sample: Sampled
     wrong: tuple[str, ...]
     exit_code: int
+    proposal: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,7 +119,17 @@ def _look(config: Config, planned: SourcePlan, day: date) -> Source:
         sample=sample,
         wrong=tuple(_wrong(planned, heads, sample, kept)),
         exit_code=_exit_code(config, sample),
+        proposal=_proposal(heads),
     )
+
+
+def _proposal(heads: Sequence[Head]) -> str:
+    """By the first file that is mostly bad."""
+    for head in heads:
+        if head.is_mostly_bad:
+            shape = proposed(head)
+            return section(head.source.name, shape) if shape else ""
+    return ""
 
 
 def _spread(infos: Sequence[FileInfo]) -> list[FileInfo]:

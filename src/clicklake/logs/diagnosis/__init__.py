@@ -5,10 +5,21 @@ from __future__ import annotations
 from clicklake.logs.diagnosis import encodings, shapes, values
 from clicklake.logs.diagnosis.cause import Cause
 from clicklake.logs.diagnosis.heads import Head, parsed
+from clicklake.logs.diagnosis.proposal import proposed, section
 from clicklake.logs.diagnosis.shapes import has_header, unwanted_header
 from clicklake.logs.diagnosis.values import environments
 
-__all__ = ["Cause", "Head", "cause_of", "environments", "has_header", "parsed", "unwanted_header"]
+__all__ = [
+    "Cause",
+    "Head",
+    "cause_of",
+    "environments",
+    "has_header",
+    "parsed",
+    "proposed",
+    "section",
+    "unwanted_header",
+]
 
 
 def cause_of(head: Head) -> Cause | None:
