@@ -188,6 +188,7 @@ offsets.topic.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+log.cleaner.backoff.ms=500
 broker.heartbeat.interval.ms=200
 broker.session.timeout.ms=1000
 """

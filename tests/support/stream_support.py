@@ -53,11 +53,20 @@ class TestLake:
         self.files: dict[tuple[int, int], str] = {}
 
     def commit(self, rows):
-        """Add rows: every month that they touch is rewritten, the others stay as they are."""
-        self.seq += 1
+        """Add rows, or replace them; every month that they touch is rewritten, no other."""
         added = {tuple(row[name] for name in CLICKSTREAM.key): row for row in rows}
         self.rows |= added
-        for year, month in {(row["time"].year, row["time"].month) for row in added.values()}:
+        self._commit(added.values())
+
+    def forget(self, visitor):
+        """Take a visitor's rows out."""
+        gone = {k: row for k, row in self.rows.items() if row["anonymous_user_id"] == visitor}
+        self.rows = {key: row for key, row in self.rows.items() if key not in gone}
+        self._commit(gone.values())
+
+    def _commit(self, changed):
+        self.seq += 1
+        for year, month in {(row["time"].year, row["time"].month) for row in changed}:
             self._write(year, month)
         files = [{"path": path, "rows": 0, "bytes": 0} for path in self.files.values()]
         manifest = {
@@ -73,12 +82,13 @@ class TestLake:
     def _write(self, year, month):
         rows = [r for r in self.rows.values() if (r["time"].year, r["time"].month) == (year, month)]
         random.Random(self.seq).shuffle(rows)
-        path = f"clickstream/year={year}/month={month}/run{self.seq}.parquet"
-        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(rows, schema=CLICKSTREAM.schema), self.root / path)
-        if old := self.files.get((year, month)):
+        if old := self.files.pop((year, month), None):
             (self.root / old).unlink()
-        self.files[year, month] = path
+        if rows:
+            path = f"clickstream/year={year}/month={month}/run{self.seq}.parquet"
+            (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.Table.from_pylist(rows, schema=CLICKSTREAM.schema), self.root / path)
+            self.files[year, month] = path
 
 
 def time_text(time: datetime) -> str:

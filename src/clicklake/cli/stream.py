@@ -46,7 +46,10 @@ def _publish(arguments: argparse.Namespace, settings: config.Config) -> None:
     done = commands.publish(settings, arguments.adopt)
     text = f"{done.events:,} events published to {settings.stream.stream}"
     numbers = f", numbers {done.first:,} to {done.last:,}" if done.events else ": nothing new"
-    _say(arguments, text + numbers + ".", vars(done))
+    text += f"{numbers}."
+    if settings.stream.corrections:
+        text += f" {done.corrections:,} corrections published to {settings.stream.corrections}."
+    _say(arguments, text, vars(done))
 
 
 def _summarize(arguments: argparse.Namespace, settings: config.Config) -> None:

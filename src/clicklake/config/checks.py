@@ -203,6 +203,12 @@ def stream_address(value: str) -> str:
     return value
 
 
+def topic_name(value: str) -> str:
+    if not re.fullmatch(r"[\w.-]{0,249}", value, re.ASCII):
+        raise ValueError("the name of a Kafka topic: letters, digits, '.', '_' and '-'")
+    return value
+
+
 def registry_address(value: str) -> str:
     if value and not re.fullmatch(r"https?://[^/@?#\s]+(/[^?#\s]*)?", value):
         raise ValueError("an http:// or https:// address, without user and password")

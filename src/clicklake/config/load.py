@@ -123,6 +123,10 @@ def _stream_clashes(stream: Stream) -> Iterator[str]:
         yield "STREAM_FORMAT is avro, which is for Kafka alone: a folder and Kinesis carry JSON"
     if stream.stream_format == "avro" and not stream.schema_registry:
         yield "STREAM_FORMAT is avro, which needs a SCHEMA_REGISTRY"
+    if stream.corrections and not is_kafka:
+        yield "CORRECTIONS are for a STREAM on Kafka alone: a folder and Kinesis keep every message"
+    if stream.corrections and stream.stream.endswith(f"/{stream.corrections}"):
+        yield "CORRECTIONS needs a topic of its own, other than that of STREAM"
 
 
 def _shown(key: Field, given: Mapping[str, str]) -> str:

@@ -31,6 +31,7 @@ from clicklake.config.checks import (
     subnet_ids,
     tag_list,
     time_zone,
+    topic_name,
     whole,
     zip_on_s3,
 )
@@ -155,6 +156,7 @@ class Stream:
     kafka_properties: str = _key("")
     stream_format: str = _key("json", choice("json", "avro"))
     schema_registry: str = _key("", registry_address, secret=True)
+    corrections: str = _key("", topic_name)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from clicklake.derive.fields import meaning
 from clicklake.schemas import CLICKSTREAM
-from clicklake.streaming.messages import MESSAGE, time_text
+from clicklake.streaming.messages import CORRECTION, MESSAGE, time_text
 from clicklake.streaming.registry import Registry
 
 MAGIC = b"\0"
@@ -62,6 +62,7 @@ def _field(column: pa.Field, is_key: bool) -> dict[str, Any]:
 
 
 EVENT = schema_of("clickstream", MESSAGE, ("sequence", "event_id", *CLICKSTREAM.key))
+CORRECTED = schema_of("correction", CORRECTION, ("sequence", "event_id"))
 
 
 class Avro:

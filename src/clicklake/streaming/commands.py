@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from clicklake.config import Config
 from clicklake.engines import use_keys
 from clicklake.lake import open_snapshot
 from clicklake.storage.durable import write_durably
+from clicklake.streaming.correcting import correct, topic_of
 from clicklake.streaming.database import connect
 from clicklake.streaming.identity import identity, known_mark, publisher_state
 from clicklake.streaming.lock import held
@@ -43,7 +45,9 @@ def publish(config: Config, adopt: str = "") -> Publication:
         finally:
             sink.close()
         state.note_stream(name, str(address))
-        return done
+        if (topic := topic_of(config)) is None:
+            return done
+        return replace(done, corrections=correct(config, state, topic, adopted=bool(adopt)))
 
 
 def summarize(

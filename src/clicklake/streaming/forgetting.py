@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clicklake.config import Config
 from clicklake.errors import ClicklakeError, LeaseHeldError
+from clicklake.streaming.correcting import correct, noted_topic
 from clicklake.streaming.database import connect, is_there
 from clicklake.streaming.identity import states
 from clicklake.streaming.lock import held
@@ -55,7 +56,8 @@ def take_back(
 
 def _send(config: Config, state: State) -> str:
     """Publish a state's retractions; what is left to do, "" if nothing."""
-    if not state.retracting():
+    topic = noted_topic(state)
+    if not state.retracting() and topic is None:
         return ""
     address = _address(config, state)
     if address is None:
@@ -67,6 +69,8 @@ def _send(config: Config, state: State) -> str:
                 retract(state, sink, patience=_PATIENCE)
             finally:
                 sink.close()
+            if topic is not None:
+                correct(config, state, topic, patience=_PATIENCE)
     except ClicklakeError as error:
         again = f"stream.py publish --stream {address}"
         return f"The person's events are not yet taken back from {address}: {error} Run {again}"

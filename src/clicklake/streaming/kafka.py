@@ -33,6 +33,7 @@ from clicklake.streaming.kafka_client import (
     last_position,
     partitions_of,
     reading_settings,
+    refuse_if_not_compacted,
     too_large,
     translated,
     unreachable,
@@ -40,12 +41,15 @@ from clicklake.streaming.kafka_client import (
 from clicklake.streaming.marks import (
     Header,
     Mark,
+    correction_headers,
     event_headers,
+    foreign,
     of_headers,
     retraction_headers,
+    sequence_of,
 )
 from clicklake.streaming.messages import MAX_SEQUENCE
-from clicklake.streaming.stream import Incoming, Outgoing, Position, incoming, position_of
+from clicklake.streaming.stream import Incoming, Outgoing, Position, incoming, position_of, taken
 
 _POLL_MESSAGES = 10_000
 
@@ -72,7 +76,7 @@ class KafkaSink:
         self._reader = reader or Reader()
         self._producer: Producer | None = None
         self.mark: Mark | None = None
-        create_topic(self._settings, topic)
+        self._make_topic()
 
     def peek(self) -> Position:
         try:
@@ -118,6 +122,9 @@ class KafkaSink:
     def close(self) -> None:
         self._producer = None
 
+    def _make_topic(self) -> None:
+        create_topic(self._settings, self._topic)
+
     def _values(self, events: Sequence[Outgoing]) -> list[bytes | None]:
         """What is sent of each; None, a tombstone, of a retraction."""
         bodies = [event.body for event in events if not event.is_retraction]
@@ -151,6 +158,30 @@ class KafkaSink:
                 raise
             else:
                 return
+
+
+class CorrectionsSink(KafkaSink):
+    """The publisher's side of a topic of corrections, which keeps the last of each event.
+
+    The key is the event's id, the number stands in a header: a tombstone has nothing else.
+    """
+
+    def _make_topic(self) -> None:
+        create_topic(self._settings, self._topic, {"cleanup.policy": "compact"})
+        refuse_if_not_compacted(self._settings, self._topic)
+
+    def _headers(self, event: Outgoing) -> list[Header]:
+        assert self.mark is not None, "only what was published is corrected"
+        type_ = None if event.is_retraction else self._format.content_type
+        return correction_headers(self.mark, event.sequence, event.key, type_)
+
+    def _position_in(self, message: Message, most: int) -> Position:
+        sequence, key = sequence_of(message.headers()), message.key()
+        reason = foreign(self.mark, of_headers(message.headers()), sequence, is_possible=True)
+        if reason == "other_publisher":
+            raise taken(f"kafka topic {self._topic}")
+        id_ = key.decode(errors="replace") if isinstance(key, bytes) else ""
+        return Position(0) if reason else Position(sequence, id_)
 
 
 class KafkaSource:

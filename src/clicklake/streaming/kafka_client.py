@@ -16,7 +16,7 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
 from clicklake.errors import AccessError, ConfigError, InputError
@@ -65,16 +65,37 @@ def reading_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def create_topic(settings: Mapping[str, Any], topic: str) -> None:
+def create_topic(
+    settings: Mapping[str, Any], topic: str, config: Mapping[str, str] | None = None
+) -> None:
     """Make the topic if there is none, with the broker's own number of partitions and replicas."""
     admin = client_of(AdminClient, settings)
     try:
         if topic not in admin.list_topics(timeout=TIMEOUT).topics:
-            new = NewTopic(topic, num_partitions=-1, replication_factor=-1)
+            new = NewTopic(topic, -1, -1, config=dict(config or {}))
             admin.create_topics([new])[topic].result(TIMEOUT)
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise unreachable(error.args[0].str()) from None
+
+
+def refuse_if_not_compacted(settings: Mapping[str, Any], topic: str) -> None:
+    """Raise InputError if the topic forgets what is old, whether something newer is there or not.
+
+    A broker that does not tell is trusted.
+    """
+    admin = client_of(AdminClient, settings)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    try:
+        policy = admin.describe_configs([resource])[resource].result(TIMEOUT)["cleanup.policy"]
+    except KafkaException:
+        return
+    if policy.value != "compact":
+        raise InputError(
+            f"The topic {topic} has cleanup.policy={policy.value}: corrections would be deleted. "
+            f"Set it to compact (kafka-configs --alter --topic {topic} --add-config "
+            "cleanup.policy=compact), or name another topic in [STREAM] CORRECTIONS."
+        )
 
 
 def identity_of(settings: Mapping[str, Any], topic: str) -> str:

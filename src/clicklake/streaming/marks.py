@@ -54,6 +54,16 @@ def retraction_headers(mark: Mark, sequence: int) -> list[Header]:
     return [*_every(mark, "retraction"), ("ce_id", number), ("ce_sequence", number)]
 
 
+def correction_headers(
+    mark: Mark, sequence: int, event_id: str, content_type: bytes | None
+) -> list[Header]:
+    """The headers of a correction; without a type of content those of a tombstone."""
+    number = str(sequence).encode()
+    own = [("ce_id", b"correction-" + number), ("ce_subject", event_id.encode())]
+    type_ = [("content-type", content_type)] if content_type else []
+    return [*type_, *_every(mark, "correction"), *own, ("ce_sequence", number)]
+
+
 @lru_cache(maxsize=10)
 def _every(mark: Mark, kind: str) -> tuple[Header, ...]:
     return (
@@ -65,7 +75,7 @@ def _every(mark: Mark, kind: str) -> tuple[Header, ...]:
 
 
 def sequence_of(found: Headers) -> int:
-    """The number of a tombstone; 0 if it has none."""
+    """The number of a tombstone or a correction; 0 if it has none."""
     number = dict(found or ()).get("ce_sequence")
     is_number = isinstance(number, bytes) and re.fullmatch(rb"\d{1,16}", number)
     return int(number) if number and is_number else 0

@@ -35,6 +35,14 @@ MESSAGE = pa.schema(
         *CLICKSTREAM.schema,
     ]
 )
+# What a correction has: the labels, which late rows may change.
+LABELS = ("session_id", "is_bot", "bot_reason")
+CORRECTION = pa.schema(
+    [
+        described("sequence", pa.int64(), "the correction's number on its topic, from 1 on"),
+        *(MESSAGE.field(name) for name in ("event_id", *LABELS)),
+    ]
+)
 
 
 class BadMessageError(Exception):

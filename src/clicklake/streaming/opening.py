@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clicklake.config import Config, Stream
 from clicklake.streaming.stream import Address, Sink, Source
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 def open_sink(address: Address, state: Path, config: Config) -> Sink:
     """The sink at `address`; `state` is the publisher's own folder for it."""
     if address.kind == "kafka":
+        from clicklake.streaming.avro import EVENT
         from clicklake.streaming.formats import Reader
         from clicklake.streaming.kafka import KafkaSink
 
         stream = config.stream
         reader = Reader(_avro_reader(stream))
-        properties, format_ = stream.kafka_properties, _format(address.name, stream)
+        properties, format_ = stream.kafka_properties, _format(address.name, stream, EVENT)
         return KafkaSink(address.servers, address.name, properties, format_, reader)
     if address.kind == "kinesis":
         from clicklake.streaming.kinesis import KinesisSink
@@ -32,6 +33,15 @@ def open_sink(address: Address, state: Path, config: Config) -> Sink:
     from clicklake.streaming.folder import FolderSink
 
     return FolderSink(Path(address.name))
+
+
+def open_corrections(topic: Address, config: Config) -> Sink:
+    """The sink of a topic of corrections."""
+    from clicklake.streaming.avro import CORRECTED
+    from clicklake.streaming.kafka import CorrectionsSink
+
+    format_ = _format(topic.name, config.stream, CORRECTED)
+    return CorrectionsSink(topic.servers, topic.name, config.stream.kafka_properties, format_)
 
 
 def open_source(address: Address, config: Config) -> Source:
@@ -52,12 +62,12 @@ def open_source(address: Address, config: Config) -> Source:
     return FolderSource(Path(address.name))
 
 
-def _format(topic: str, stream: Stream) -> Format:
+def _format(topic: str, stream: Stream, schema: dict[str, Any]) -> Format:
     """What a topic is written in."""
-    from clicklake.streaming.avro import EVENT, Avro
+    from clicklake.streaming.avro import Avro
     from clicklake.streaming.formats import JSON
 
-    return JSON if stream.stream_format == "json" else Avro(_registry(stream), topic, EVENT)
+    return JSON if stream.stream_format == "json" else Avro(_registry(stream), topic, schema)
 
 
 def _avro_reader(stream: Stream) -> AvroReader | None:

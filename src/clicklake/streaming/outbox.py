@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 from bisect import bisect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate, repeat
+from itertools import accumulate, chain, repeat
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from clicklake.lake import Snapshot
+from clicklake.streaming.clicks import ROWS
 from clicklake.streaming.messages import digest_of, retracts
 from clicklake.streaming.stream import Outgoing, outgoing
 
 HEADER = b"clicklake.publication"
-ID = pa.schema([pa.field("id", pa.binary(), nullable=False)])
+# What was said of an event: its id, and a digest of its labels, null where an older release said it
+# or nothing holds any more.
+SAID = pa.schema([pa.field("id", pa.binary(), nullable=False), pa.field("label", pa.uint64())])
 _NO_MONTH = ""  # of a retraction
 
 
@@ -31,6 +35,12 @@ class Published:
     seq: int = 0
     files: list[str] = field(default_factory=list)  # all of whose events are on the stream
     last_id: str = ""  # of event `sequence`; "" where an older release published it
+
+    def with_rows(self, rows: int, snapshot: Snapshot, files: list[str]) -> Published:
+        """After a publication of so many rows, of which there is none without any."""
+        publication = self.publication + (1 if rows else 0)
+        sequence = self.sequence + rows
+        return Published(publication, sequence, snapshot.run_id, snapshot.seq, files)
 
 
 class Outbox:
@@ -65,13 +75,15 @@ class Outbox:
         found: bytes = ids[row - self._rows_before[group]].as_py()
         return found.hex()
 
-    def ids(self) -> Iterator[tuple[str, pa.Table]]:
-        """(month, table of ids) for each month."""
-        table = self._file.read(columns=["month", "id"])
+    def said(self) -> Iterator[tuple[str, pa.Table]]:
+        """(month, what is said of its events, as `SAID`) for each month."""
+        table = self._file.read(columns=["month", *SAID.names])
+        if "label" not in table.column_names:
+            table = table.append_column(SAID.field("label"), pa.nulls(len(table), pa.uint64()))
         for month in pc.unique(table["month"]).to_pylist():
             rows = table.filter(pc.equal(table["month"], month))
             if month != _NO_MONTH:
-                yield month, rows.select(["id"]).cast(ID)
+                yield month, rows.select(SAID.names).cast(SAID)
 
     def retracted(self) -> set[str]:
         """The digests of the visitors whose events this publication takes back."""
@@ -93,20 +105,48 @@ class Outbox:
         # An outbox of an older release has no times.
         is_timed = "event_time" in rows.column_names
         times = rows["event_time"].to_pylist() if is_timed else repeat("", len(rows))
-        retracts = pc.equal(rows["month"], _NO_MONTH).to_pylist()
+        retracts = self._retracts(rows).to_pylist()
         visitors = rows["visitor"].to_pylist()
         fields = zip(numbers, visitors, bodies, ids, times, retracts, strict=True)
         return map(outgoing, fields)
 
+    def _retracts(self, rows: pa.Table) -> pa.ChunkedArray:
+        return pc.equal(rows["month"], _NO_MONTH)
 
-def retractions(visitors: list[str]) -> pa.Table:
-    """An outbox of retractions, as one of events has it."""
-    return pa.table(
+
+def write_outbox(
+    path: Path, rows: Iterator[pa.RecordBatch], after: Callable[[int], Published]
+) -> int:
+    """Write rows, and `after` of their number, which is returned; no file if there are none."""
+    return write_rows(path, rows, lambda count: {HEADER: json.dumps(vars(after(count)))})
+
+
+def write_rows(
+    path: Path,
+    rows: Iterator[pa.RecordBatch],
+    metadata: Callable[[int], dict] = lambda _: {},
+) -> int:
+    """Write rows, and metadata of their number, which is returned; no file if there are none."""
+    if (first := next(rows, None)) is None:
+        return 0
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        count = 0
+        for batch in chain([first], rows):
+            writer.write_batch(batch, row_group_size=ROWS)
+            count += batch.num_rows
+        writer.add_key_value_metadata(metadata(count))
+    return count
+
+
+def retractions(visitors: list[str]) -> pa.RecordBatch:
+    """Rows of retractions, as an outbox of events has them."""
+    return pa.record_batch(
         {
             "id": pa.array([b""] * len(visitors), pa.binary()),
             "month": [_NO_MONTH] * len(visitors),
             "visitor": visitors,
             "event_time": [""] * len(visitors),
+            "label": pa.nulls(len(visitors), pa.uint64()),
             "message": pa.array([retracts(visitor) for visitor in visitors], pa.binary()),
         }
     )

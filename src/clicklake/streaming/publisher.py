@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from clicklake.errors import AccessError, InputError
 from clicklake.lake import Snapshot
+from clicklake.streaming.corrections import Corrections
+from clicklake.streaming.journal import Journal
 from clicklake.streaming.outbox import Outbox
 from clicklake.streaming.state import State
 from clicklake.streaming.stream import Position, Sink, StreamBrokenError, taken
@@ -20,12 +22,16 @@ _LONGEST_PAUSE = 10.0
 
 @dataclass(frozen=True)
 class Publication:
-    """What a call of `publish` put onto the stream: events `first` to `last`, if any."""
+    """What a call of `publish` put onto the stream: events `first` to `last`, if any.
+
+    `corrections`: how many it put onto the topic for these.
+    """
 
     events: int
     first: int
     last: int
     run_id: str
+    corrections: int = 0
 
 
 def publish(
@@ -40,6 +46,7 @@ def publish(
     start = state.published().sequence
     sending = _Sending(state, sink, patience)
     sending.finish_pending()
+    sending.take_back(state)
     if (outbox := _prepared(read_snapshot, state)) is not None:
         sending.deliver(outbox)
     end = state.published()
@@ -52,13 +59,34 @@ def retract(state: State, sink: Sink, *, patience: float = 120) -> None:
 
     Raises what `publish` raises.
     """
-    _Sending(state, sink, patience).finish_pending()
+    sending = _Sending(state, sink, patience)
+    sending.finish_pending()
+    sending.take_back(state)
+
+
+def correct(
+    read_snapshot: Callable[[], Snapshot],
+    corrections: Corrections,
+    sink: Sink,
+    *,
+    patience: float = 120,
+) -> int:
+    """Publish what the lake says of published events and the stream does not; how many.
+
+    To be called when nothing of the stream itself is under way. Raises what `publish` raises.
+    """
+    start = corrections.published().sequence
+    sending = _Sending(corrections, sink, patience)
+    sending.finish_pending()
+    if (outbox := _prepared(read_snapshot, corrections)) is not None:
+        sending.deliver(outbox)
+    return corrections.published().sequence - start
 
 
 class _Sending:
     """A publisher that has its stream."""
 
-    def __init__(self, state: State, sink: Sink, patience: float) -> None:
+    def __init__(self, state: Journal, sink: Sink, patience: float) -> None:
         self._state = state
         self._sink = sink
         self._trying = _Patience(patience)
@@ -71,11 +99,14 @@ class _Sending:
         sink.mark = sink.mark or state.begin()
 
     def finish_pending(self) -> None:
-        """Deliver what a killed call left, and retractions before anything that is new."""
+        """Deliver what a killed call left."""
         if (left := self._state.pending()) is not None:
             log.info("Finishing publication %d.", left.after.publication)
             self.deliver(left)
-        if (outbox := self._state.prepare_retractions()) is not None:
+
+    def take_back(self, state: State) -> None:
+        """Deliver retractions, before anything that is new."""
+        if (outbox := state.prepare_retractions()) is not None:
             self.deliver(outbox)
 
     def deliver(self, outbox: Outbox) -> None:
@@ -88,7 +119,7 @@ class _Sending:
         self._position = Position(outbox.after.sequence)
 
 
-def _prepared(read_snapshot: Callable[[], Snapshot], state: State) -> Outbox | None:
+def _prepared(read_snapshot: Callable[[], Snapshot], state: Journal) -> Outbox | None:
     """A run of the job may replace the files of a snapshot while they are read: take the next."""
     snapshot = read_snapshot()
     while True:
@@ -104,7 +135,7 @@ def _prepared(read_snapshot: Callable[[], Snapshot], state: State) -> Outbox | N
             snapshot = newer
 
 
-def _refuse_other_publisher(state: State, found: Position) -> None:
+def _refuse_other_publisher(state: Journal, found: Position) -> None:
     pending = state.pending()
     known = pending.after.sequence if pending else state.published().sequence
     if found.sequence > known:
@@ -117,7 +148,7 @@ def _refuse_other_publisher(state: State, found: Position) -> None:
     _refuse_other_event(state, pending, found)
 
 
-def _refuse_other_event(state: State, outbox: Outbox | None, found: Position) -> None:
+def _refuse_other_event(state: Journal, outbox: Outbox | None, found: Position) -> None:
     """The event at the stream's end must be the one that this publisher gave that number."""
     published = state.published()
     expected = ""
@@ -132,7 +163,7 @@ def _refuse_other_event(state: State, outbox: Outbox | None, found: Position) ->
 
 
 def _deliver(
-    outbox: Outbox, state: State, sink: Sink, position: Position, patience: _Patience
+    outbox: Outbox, state: Journal, sink: Sink, position: Position, patience: _Patience
 ) -> None:
     """Send the outbox from where the stream is; where the stream fails, ask it and go on.
 
