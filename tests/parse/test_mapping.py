@@ -101,6 +101,22 @@ CASES: dict[str, tuple[str, Mapping[str, str], str, list[tuple[object, ...]]]] =
         "page_views", {"format": "csv"},
         "url,user_id,environment,ts\n/a,7,production,2018-04-01 12:00:00\n/a,7,production",
         [VIEW, ("wrong_field_count",)]),
+    "texts for none": (
+        "clickstream", {"nulls": r"-, \N, null"},
+        'url,time,anonymous_user_id,browser,os,screen_resolution\n/a,1522584000,v1,-,"\\N", null \n'
+        "/a,1522584000,-,,,\n-,1522584000,v1,,,\n/a,null,v1,,,\n/a,1522584000,--,NULL,\\n,- -",
+        [("v1", "/a", NOON, None, None, None), ("missing_visitor",), ("missing_url",), NO_TIME,
+         ("--", "/a", NOON, "NULL", "\\n", "- -")]),
+    "comments": (
+        "user_updates", {"comment": "#", "nulls": "-"},
+        "#Version: 1.0\n#\n2018-04-01 12:00:00,7,a@b,Ann,production\n #x,7,a@b,Ann,production\n"
+        "2018-04-01 12:00:00,7,a@b,#,production\n##,,,,",
+        [UPDATE, (*UPDATE[:3], "#"), NO_TIME]),
+    "comments between objects": (
+        "page_views", {"comment": "//", "environment": ""},
+        '// {"ts": "2018-04-01T12:00:00Z", "url": "/a", "user_id": 7}\n/\n'
+        '{"ts": "2018-04-01T12:00:00Z", "url": "/a", "user_id": 7}\n//',
+        [VIEW, ("malformed_json",)]),
     "another environment": (
         "user_updates", {"keep_environment": "live"},
         "2018-04-01 12:00:00,7,a@b,Ann,live\n2018-04-01 12:00:00,7,a@b,Bob,production", [UPDATE]),
@@ -244,6 +260,7 @@ def _plain_words(rng: Random, source: str) -> dict[str, str]:
     """A mapping that tells all that the usual shape tells, and keeps the same rows."""
     words = respelt.any_words(rng, source)
     words.pop("keep_environment", None)
+    words.pop("comment"), words.pop("nulls")
     if source == "clickstream":
         words.pop("environment", None)
     if words["format"] == "csv" and not words["quote"]:
@@ -327,3 +344,22 @@ def test_other_characters_for_the_same_structure(tmp_path: Path, reading: str) -
         )
         assert usual.quarantine == [(*row[:4], swapped(row[4])) for row in mapped.quarantine]
         assert usual.refused.keys() == mapped.refused.keys()
+
+
+@pytest.mark.parametrize("multiline", [False, True])
+def test_comments_before_a_header_and_in_a_quoted_field(
+    tmp_path: Path, reading: str, multiline: bool
+) -> None:
+    """Line numbers count them; splits may begin with them."""
+    text = (
+        b"#Software: x\n\n# a,b\nurl,time,anonymous_user_id,browser,os,screen_resolution\n"
+        b'#c\n/a,1522584000,v1,"Fire\n#fox",,\n# d\n/b,1522584000,v2,,,\n#e\nx\n#'
+    )
+    mapping = {"clickstream": {"comment": "#"}}
+    files = {"clickstream": {"f": text}}
+    for number, split_bytes in enumerate((1, 30, 64 << 20)):
+        fates = fuzz.check(
+            tmp_path / str(number), files, multiline=multiline, split_bytes=split_bytes,
+            mapping=mapping,
+        )  # fmt: skip
+    assert fates["kept"] == (2 if multiline else 1)

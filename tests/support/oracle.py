@@ -41,6 +41,8 @@ _SHAPE = {
     "delimiter": ",",
     "quote": '"',
     "columns": "0",
+    "nulls": "",
+    "comment": "",
     "time_format": "iso",
     "zone": "UTC",
     "keep_environment": "production",
@@ -273,6 +275,8 @@ def _records(data: bytes, multiline: bool, shape: Shape) -> Iterator[tuple[int, 
         if not is_open:
             if not content.strip(blanks.encode()):
                 continue
+            if shape["comment"] and content.startswith(shape["comment"].encode()):
+                continue
             begun, first = b"", number
         elif not ended and not part:
             break  # the file's last line end, not one line more
@@ -394,6 +398,8 @@ def _row(
         if len(fields) != columns[""]:
             raise QuarantinedError("wrong_field_count")
         values = {name: fields[at] for name, at in columns.items() if name}
+    nulls = {null.strip() for null in shape["nulls"].split(",")}
+    values = {name: None if value in nulls else value for name, value in values.items()}
     if shape["environment"] and shape["keep_environment"] not in ("", "*"):
         _check_environment(values["environment"], shape["keep_environment"])
     make = {"user_updates": _user_update, "page_views": _page_view, "clickstream": _click}[source]

@@ -36,6 +36,9 @@ def any_words(rng: Random, source: str) -> dict[str, str]:
     words["time_format"] = rng.choice(("iso", "iso", "unix_s", "unix_ms", "unix_us"))
     if words["time_format"] == "iso":
         words["zone"] = rng.choice(("UTC", *_ZONES))
+    words["comment"], words["nulls"] = rng.choice(("", "#", "v1", "{")), rng.choice(("", "-, NULL"))
+    if words["format"] == "json":
+        words["comment"] = rng.choice(("", "//"))
     names = list(oracle._fields_of(source))
     if source == "clickstream" and rng.randrange(4):
         names.remove("environment")

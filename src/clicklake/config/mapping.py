@@ -37,6 +37,8 @@ class Shape:
     """What a source's files look like.
 
     `columns` of a record without a header, 0: as many as the last one that is named.
+    `nulls`: texts that stand for none, between commas; `comment`: what a line that is no record
+    begins with.
     `time_format`: ISO 8601, in `zone` where a time tells none, or a number since 1970.
     `keep_environment`: of which rows are kept; * or nothing keeps all.
     """
@@ -46,6 +48,8 @@ class Shape:
     delimiter: str = key(",", character)
     quote: str = key('"', no_character_or_one)
     columns: int = key(0, whole(0))
+    nulls: str = key("")
+    comment: str = key("")
     time_format: str = key("iso", choice("iso", "unix_s", "unix_ms", "unix_us"))
     zone: str = key("UTC", clock_zone)
     keep_environment: str = key("production")
@@ -60,6 +64,11 @@ class Shape:
         """Where each field is, of those that the logs have."""
         given = {name: str(getattr(self, name)) for name in self.names}
         return {name: place for name, place in given.items() if place}
+
+    @property
+    def null_texts(self) -> tuple[str, ...]:
+        """The texts that stand for none."""
+        return tuple(text.strip() for text in self.nulls.split(",") if text.strip())
 
     @property
     def environment_kept(self) -> str | None:

@@ -82,11 +82,13 @@ def _cut(line: bytes, more: bytes) -> bytes:
 class Block:
     """Whole lines. `starts` and `ends` are each line's span, its line end left out.
 
-    `compiled`: the kernels to read it with, if any.
+    `compiled`: the kernels to read it with, if any. `comment`: what lines begin with that are no
+    records.
     """
 
     data: bytes
     compiled: ModuleType | None = None
+    comment: bytes = b""
 
     @cached_property
     def offsets(self) -> np.ndarray:
@@ -110,6 +112,17 @@ class Block:
         has_end = ends < self.offsets[1:]
         before = np.maximum(ends - 1, 0)
         return ends - (has_end & (ends > self.starts) & (raw[before] == 13))
+
+    @cached_property
+    def record_ends(self) -> np.ndarray:
+        """The lines' ends; a comment is as an empty line, unless it is inside a record."""
+        if not self.comment or not self.data:
+            return self.ends
+        starts, last = self.starts, len(self.data) - 1
+        is_comment = starts + len(self.comment) <= self.ends
+        for at, byte in enumerate(self.comment):
+            is_comment &= self.raw[np.minimum(starts + at, last)] == byte
+        return np.where(is_comment, starts, self.ends)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

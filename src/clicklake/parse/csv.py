@@ -15,13 +15,19 @@ from clicklake.parse.records import TOO_LONG, Plain, Records, columns, is_blank,
 
 @dataclass(frozen=True)
 class Dialect:
-    """One character of ASCII between fields, and one that quotes them, if any."""
+    """One character of ASCII between fields, and one that quotes them, if any.
+
+    `comment`: what a line begins with that is no record; empty for none.
+    """
 
     delimiter: str = ","
     quote: str = '"'
+    comment: str = ""
 
     def is_blank(self, record: bytes) -> bool:
-        """Whether a record has nothing but blanks that are no delimiters."""
+        """Whether a line is no record: a comment, or nothing but blanks that are no delimiters."""
+        if self.comment and record.startswith(self.comment.encode()):
+            return True
         return is_blank(record) and self.delimiter.encode() not in record
 
     @cached_property
@@ -147,7 +153,7 @@ class _Odd:
         An empty line is part of a record or blank: no record begins with one.
         """
         after = 0
-        for first in np.flatnonzero(~plain & (block.ends > block.starts)).tolist():
+        for first in np.flatnonzero(~plain & (block.record_ends > block.starts)).tolist():
             if first < after:
                 continue
             last, fault = _extent(block, first, self.layout.dialect) if multiline else (first, None)

@@ -42,7 +42,7 @@ def read(block: Block, keys: Sequence[Key]) -> Records:
     values: list[list[str | None]] = []
     lines: list[int] = []
     broken: list[tuple[int, int, str]] = []
-    is_odd = block.ends > block.starts
+    is_odd = block.record_ends > block.starts
     is_odd[plain.lines] = False
     for line in np.flatnonzero(is_odd).tolist():
         record = block.line(line)

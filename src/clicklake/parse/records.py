@@ -38,7 +38,7 @@ class Plain:
             return cls(np.zeros(0, np.int64), begins, ends)
         spill = np.empty(len(block.data), np.uint8)
         lines, used = getattr(block.compiled, kernel)(
-            block.raw, block.starts, block.ends, MAX_RECORD, *layout, begins, ends, spill
+            block.raw, block.starts, block.record_ends, MAX_RECORD, *layout, begins, ends, spill
         )
         read = len(lines)
         return cls(lines, begins[:, :read], ends[:, :read], spill[:used].tobytes())

@@ -38,7 +38,7 @@ class Source:
     `person`: the column that says whose row it is. `columns`: all that the check takes; those that
     the files do not have are null. Of CSV: `header`, our columns and their names in a file's
     header, or, where there is none, `layout`. Of JSON: `keys`.
-    `environment`: whose rows are kept; None keeps all.
+    `environment`: whose rows are kept; None keeps all. `nulls`: texts that stand for none.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Source:
     keys: tuple[jsonl.Key, ...] = ()
     clock: fields.Clock = field(default_factory=fields.Clock)
     environment: str | None = None
+    nulls: tuple[str, ...] = ()
 
     @property
     def time(self) -> str:
@@ -98,7 +99,7 @@ def parse(
 
     Columns of text that have an interner come as its codes, once compiled code reads them.
     """
-    block = Block(data, kernels())
+    block = Block(data, kernels(), source.dialect.comment.encode())
     if source.format == "json":
         records = jsonl.read(block, source.keys)
     else:
@@ -144,7 +145,15 @@ def _all_columns(source: Source, records: Records) -> Columns:
     some = next(iter(records.columns.values()))
     nothing = np.zeros(len(some), np.int32)
     absent = replace(some, begins=nothing, ends=nothing)
-    return {name: records.columns.get(name, absent) for name in source.columns}
+    found = {name: records.columns.get(name, absent) for name in source.columns}
+    return {name: _without(texts, source.nulls) for name, texts in found.items()}
+
+
+def _without(texts: TextColumn, nulls: tuple[str, ...]) -> TextColumn:
+    if not nulls:
+        return texts
+    is_null = np.logical_or.reduce([fields.equals(texts, null) for null in nulls])
+    return replace(texts, ends=np.where(is_null, texts.begins, texts.ends))
 
 
 def _batch(

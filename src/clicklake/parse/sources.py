@@ -34,14 +34,15 @@ def shaped(name: str, shape: Shape) -> Source:
         format=shape.format,
         clock=fields.Clock(shape.time_format, shape.zone),
         environment=shape.environment_kept,
+        nulls=shape.null_texts,
+        dialect=csv.Dialect(shape.delimiter, shape.quote, shape.comment),
     )
     if shape.format == "json":
         return replace(source, keys=_keys(source, shape))
-    dialect = csv.Dialect(shape.delimiter, shape.quote)
     if shape.header:
         names = {column: place.strip(" \t").lower() for column, place in shape.places.items()}
-        return replace(source, dialect=dialect, header=names)
-    return replace(source, dialect=dialect, layout=_layout(shape, dialect))
+        return replace(source, header=names)
+    return replace(source, layout=_layout(shape, source.dialect))
 
 
 def _keys(source: Source, shape: Shape) -> tuple[jsonl.Key, ...]:
