@@ -67,8 +67,10 @@ class Clock:
 
 def iso_time(texts: TextColumn, zone: str = "UTC") -> np.ndarray:
     """`YYYY-MM-DD`, `T` or a space, `HH:MM:SS`, a fraction and a zone if there are any."""
-    edges = zones.offsets(zone) if texts.compiled else ()
-    return _times(texts, "iso_times", partial(_iso, zone=zone), *edges)
+    times = _usual(texts, "iso_times")
+    if texts.compiled and zone != "UTC":
+        texts.compiled.in_zone(texts.raw, texts.begins, texts.ends, times, *zones.offsets(zone))
+    return _exact(texts, times, partial(_iso, zone=zone))
 
 
 def _iso(text: str, zone: str) -> int:
@@ -91,7 +93,7 @@ def _iso(text: str, zone: str) -> int:
 
 def unix_time(texts: TextColumn, unit: int = SECOND) -> np.ndarray:
     """Units since 1970, a fraction cut to microseconds; beyond any range it is `FAR`."""
-    return _times(texts, "unix_times", partial(_unix, unit=unit), unit)
+    return _exact(texts, _usual(texts, "unix_times", unit), partial(_unix, unit=unit))
 
 
 def _unix(text: str, unit: int) -> int:
@@ -128,8 +130,8 @@ def _which(texts: TextColumn, holds: Callable[[str], bool]) -> np.ndarray:
     return np.array([text is not None and holds(text) for text in every], np.bool_)
 
 
-def _times(texts: TextColumn, usual: str, exact: Callable[[str], int], *given: Any) -> np.ndarray:
-    times = _usual(texts, usual, *given)
+def _exact(texts: TextColumn, times: np.ndarray, exact: Callable[[str], int]) -> np.ndarray:
+    """The times, those that are ODD read one by one."""
     odd = np.flatnonzero(times == ODD)
     times[odd] = [exact(text) if text else INVALID for text in texts.to_pylist(odd)]
     return times

@@ -8,7 +8,7 @@ from clicklake.parse.compiled.csv import csv_fields
 from clicklake.parse.compiled.fields import are_emails, are_equal, whole_numbers
 from clicklake.parse.compiled.json import json_fields
 from clicklake.parse.compiled.texts import checksums, gather, intern, rehashed, renumbered
-from clicklake.parse.compiled.times import iso_times, unix_times
+from clicklake.parse.compiled.times import in_zone, iso_times, unix_times
 
 __all__ = [
     "are_emails",
@@ -16,6 +16,7 @@ __all__ = [
     "checksums",
     "csv_fields",
     "gather",
+    "in_zone",
     "intern",
     "iso_times",
     "json_fields",

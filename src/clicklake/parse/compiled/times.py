@@ -22,18 +22,15 @@ from clicklake.parse.values import INVALID, MILLISECOND, ODD, SECOND
 
 
 @compile_once
-def iso_times(
-    data: np.ndarray, begins: np.ndarray, ends: np.ndarray, edges: np.ndarray, offsets: np.ndarray
-) -> np.ndarray:
-    """`edges`, `offsets`: those of `zones.offsets`, for times that tell no zone."""
+def iso_times(data: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
     times = np.empty(len(begins), np.int64)
     for row in range(len(begins)):
-        times[row] = _iso_time(data, begins[row], ends[row], edges, offsets)
+        times[row] = _iso_time(data, begins[row], ends[row])
     return times
 
 
 @compile_once
-def _iso_time(data: np.ndarray, at: int, end: int, edges: np.ndarray, offsets: np.ndarray) -> int:
+def _iso_time(data: np.ndarray, at: int, end: int) -> int:
     """Microseconds of `YYYY-MM-DDTHH:MM:SS`, a fraction and a zone if there are any."""
     if end - at < 19 or data[at + 4] != MINUS or data[at + 7] != MINUS:
         return INVALID
@@ -52,8 +49,8 @@ def _iso_time(data: np.ndarray, at: int, end: int, edges: np.ndarray, offsets: n
     if not 1 <= day <= _days_in(year, month):
         return INVALID
     seconds = (_days(year, month, day) * 24 + hour) * 3600 + minute * 60 + second
-    tail = _fraction_and_zone(data, at + 19, end, seconds * SECOND, edges, offsets)
-    return tail if tail <= ODD else seconds * SECOND + tail
+    tail = _fraction_and_zone(data, at + 19, end)
+    return INVALID if tail == INVALID else seconds * SECOND + tail
 
 
 @compile_once
@@ -89,19 +86,14 @@ def _days(year: int, month: int, day: int) -> int:
 
 
 @compile_once
-def _fraction_and_zone(
-    data: np.ndarray, at: int, end: int, second: int, edges: np.ndarray, offsets: np.ndarray
-) -> int:
-    """The microseconds that they add; INVALID if they are neither, ODD if no edge is near."""
+def _fraction_and_zone(data: np.ndarray, at: int, end: int) -> int:
+    """The microseconds that they add; INVALID if they are neither."""
     micros = 0
     if at < end and data[at] == DOT:
         micros, at = _micros(data, at + 1, end)
         if micros < 0:
             return INVALID
-    if at == end:
-        offset = _offset(second, edges, offsets)
-        return micros - offset if offset != ODD else ODD
-    if data[at] == LETTER_Z and at + 1 == end:
+    if at == end or (data[at] == LETTER_Z and at + 1 == end):
         return micros
     if not (data[at] == PLUS or data[at] == MINUS) or end - at < 5:
         return INVALID
@@ -116,19 +108,6 @@ def _fraction_and_zone(
 
 
 @compile_once
-def _offset(second: int, edges: np.ndarray, offsets: np.ndarray) -> int:
-    """That of the last of the `edges` that is not behind the second."""
-    low, high = 0, len(edges)
-    while low < high:
-        middle = (low + high) // 2
-        if edges[middle] <= second:
-            low = middle + 1
-        else:
-            high = middle
-    return offsets[low]
-
-
-@compile_once
 def _micros(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
     """The microseconds of a fraction of 1 to 9 digits (-1: it is none), and where it ends."""
     first = at
@@ -139,6 +118,43 @@ def _micros(data: np.ndarray, at: int, end: int) -> tuple[int, int]:
     for k in range(first, first + 6):
         micros = micros * 10 + (data[k] - ZERO if k < at else 0)
     return micros, at
+
+
+@compile_once
+def in_zone(
+    data: np.ndarray,
+    begins: np.ndarray,
+    ends: np.ndarray,
+    times: np.ndarray,
+    edges: np.ndarray,
+    offsets: np.ndarray,
+) -> None:
+    """Take what tells no zone, and was read as UTC, as times of a zone; ODD where no edge is near.
+
+    `edges`, `offsets`: those of `zones.offsets`.
+    """
+    for row in range(len(times)):
+        if times[row] <= ODD:
+            continue
+        at = begins[row] + 19
+        if at < ends[row] and data[at] == DOT:
+            at = after_digits(data, at + 1, ends[row])
+        if at == ends[row]:
+            offset = _offset(times[row], edges, offsets)
+            times[row] = ODD if offset == ODD else times[row] - offset
+
+
+@compile_once
+def _offset(time: int, edges: np.ndarray, offsets: np.ndarray) -> int:
+    """That of the last of the `edges` that is not behind a time."""
+    low, high = 0, len(edges)
+    while low < high:
+        middle = (low + high) // 2
+        if edges[middle] <= time:
+            low = middle + 1
+        else:
+            high = middle
+    return offsets[low]
 
 
 @compile_once
