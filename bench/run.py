@@ -16,6 +16,7 @@ from typing import Any
 import equality
 import probes
 import report
+import visitors
 from measure import Cost, measured
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -122,8 +123,22 @@ class Bench:
 
 def compare(bench: Bench, size: str) -> None:
     """The whole job, all contestants, from logs to tables."""
+    compare_on(bench, bench.logs(size), size)
+
+
+def once(bench: Bench, size: str) -> None:
+    """The same on clicks of visitors who come once."""
+    logs = bench.work / "logs" / f"{size}-once"
+    if not logs.exists():
+        making = logs.with_name(f"{logs.name}.part")
+        shutil.rmtree(making, ignore_errors=True)
+        visitors.write(making, bytes_of(size))
+        making.rename(logs)
+    compare_on(bench, logs, f"{size} once")
+
+
+def compare_on(bench: Bench, logs: Path, case: str) -> None:
     contestants: list[str] = bench.given.contestants
-    logs = bench.logs(size)
     warm_up(bench, contestants, logs)
     outputs = {name: bench.work / "tables" / name for name in contestants}
     costs = bench.alternate(
@@ -146,7 +161,7 @@ def compare(bench: Bench, size: str) -> None:
         "rows": {table: rows for table, (rows, _) in digests[first].items()},
         "unequal": unequal,
     }
-    bench.keep("compare", size, result)
+    bench.keep("compare", case, result)
     shutil.rmtree(bench.work / "tables")
     bench.say(f"tables differ: {unequal}" if unequal else "all tables are equal")
 
@@ -262,6 +277,11 @@ def as_dicts(costs: Mapping[str, Sequence[Cost]]) -> dict[str, list[dict[str, fl
     return {name: [cost.as_dict() for cost in each] for name, each in costs.items()}
 
 
+def bytes_of(size: str) -> int:
+    """Of 500MB or 1GB."""
+    return int(float(size[:-2]) * {"MB": 1e6, "GB": 1e9}[size[-2:]])
+
+
 def tree_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
@@ -286,6 +306,7 @@ def link_tree(source: Path, target: Path, without: str | None = None) -> None:
 
 SCENARIOS = {
     "compare": compare,
+    "once": once,
     "rerun": rerun,
     "day": day,
     "scaling": scaling,
