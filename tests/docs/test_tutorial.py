@@ -76,4 +76,4 @@ def test_what_is_shown_is_looked_for_line_by_line() -> None:
 def test_the_sections_that_the_page_shows_are_those_of_the_file() -> None:
     page = (ROOT / "docs" / "mapping.md").read_text()
     [shown_there] = re.findall(r"^```ini\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert (ROOT / "data" / "mapping" / "dl.cfg").read_text().endswith(shown_there)
+    assert (ROOT / "data" / "mapping" / "news.cfg").read_text().endswith(shown_there)

@@ -120,7 +120,7 @@ def test_a_section_says_what_the_shape_is(tmp_path: Path) -> None:
 
 def test_check_writes_what_it_proposes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(EXAMPLE, tmp_path / "news")
-    place = tmp_path / "news" / "dl.cfg"
+    place = (tmp_path / "news" / "news.cfg").rename(tmp_path / "news" / "dl.cfg")
     whole = place.read_text()
     place.write_text(whole.partition("[USER_UPDATES]")[0] + "# my own words")
     given = ["check", "--config", str(place), "--as-of", "2024-04-01"]
