@@ -303,6 +303,41 @@ MUTANTS = [
         "rows = _read(draft, files)",
         "tests/forget/test_steps.py",
     ),
+    Mutant(
+        "a section's environment is not asked for",
+        "parse/sources.py",
+        "environment=shape.environment_kept,",
+        'environment="production",',
+        "tests/parse/test_mapping.py",
+    ),
+    Mutant(
+        "a section's texts for nothing are taken for values",
+        "parse/sources.py",
+        "nulls=shape.null_texts,",
+        "nulls=(),",
+        "tests/parse/test_mapping.py",
+    ),
+    Mutant(
+        "a section's quote is not used",
+        "parse/sources.py",
+        "csv.Dialect(shape.delimiter, shape.quote, shape.comment)",
+        "csv.Dialect(shape.delimiter, '\"', shape.comment)",
+        "tests/parse/test_mapping.py",
+    ),
+    Mutant(
+        "milliseconds are taken for seconds",
+        "parse/fields.py",
+        '"unix_ms": MILLISECOND',
+        '"unix_ms": SECOND',
+        "tests/parse/test_mapping.py",
+    ),
+    Mutant(
+        "a path into objects is taken for a key",
+        "parse/sources.py",
+        "jsonl.Key(column, path_of(place), column",
+        "jsonl.Key(column, (place,), column",
+        "tests/parse/test_mapping.py",
+    ),
     # people who are forgotten
     Mutant(
         "addresses in the pages behind recommendations are not looked for",
