@@ -22,7 +22,7 @@ import pyarrow as pa
 from clicklake.lake import open_snapshot, sql
 from clicklake.parse.rows import CLICKS
 from clicklake.rules import page_follows, page_steps
-from clicklake.rules.visits import EVENTS, Rules, Visits
+from clicklake.rules.visits import Rules
 
 HIDDEN = 0.25
 _TAKEN = """
@@ -74,7 +74,7 @@ def split(
     names = ", ".join(CLICKS.names)
     known = connection.sql(f"select {names} from clickstream anti join hidden using (session_id)")
     rules = Rules(settings["session_gap_minutes"], settings["bot_views_per_minute"])
-    parts = [part for _, part in page_steps.counted(visits(known.to_arrow_table(), rules))]
+    parts = [part for _, part in page_steps.of_clicks(known.to_arrow_table(), rules)]
     if not parts:
         sys.exit("No session of the lake goes from one page to another.")
     counts = pa.concat_tables([plain(part) for part in parts])
@@ -89,11 +89,6 @@ def split(
     popular = [page for (page,) in connection.execute(_POPULAR).fetchall()]
     taken = connection.sql(_TAKEN.format(order=_ORDER)).select("session_id, page, next_page")
     return follows, popular, taken.fetchall()
-
-
-def visits(clicks: pa.Table, rules: Rules) -> Visits:
-    columns = [*clicks.columns, pa.nulls(len(clicks), EVENTS.field("started_at").type)]
-    return Visits(pa.table(columns, schema=EVENTS), rules)
 
 
 def plain(part: pa.Table) -> pa.Table:

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from random import Random
 
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
@@ -16,6 +17,7 @@ from clicklake.ask import verify
 from clicklake.engines import Engine
 from clicklake.forget import forget
 from clicklake.progress import Reporter
+from other_release import altered
 
 AS_OF = date(2018, 12, 31)
 HEADER = "anonymous_user_id,url,time,browser,os,screen_resolution"
@@ -75,3 +77,25 @@ def test_nobody_else_is_left(sail: Engine, tmp_path: Path) -> None:
     forget.run(settings, "v-a", None, quiet, lambda removal: True)
     assert lakes.read(lake)["page_steps"] == lakes.read(lake)["page_follows"] == []
     assert lakes.run(sail, source, lake, AS_OF)["status"] == "nothing_new"
+
+
+def test_rows_of_files_of_another_schema_go_as_well(sail: Engine, tmp_path: Path) -> None:
+    """What an engine writes may be null wherever another file's columns may not."""
+    source, lake = tmp_path / "in", tmp_path / "lake"
+    _write(source, _clicks(0))
+    lakes.run(sail, source, lake, AS_OF)
+    schemas: list[pa.Schema] = []
+
+    def every_other(rows: pa.Table) -> pa.Table:
+        is_open = len(schemas) % 2 == 1
+        fields = [each.with_nullable(each.nullable or is_open) for each in rows.schema]
+        schemas.append(pa.schema(fields))
+        return rows.cast(schemas[-1])
+
+    altered(lake, "clickstream", every_other)
+    assert len(set(map(str, schemas))) == 2
+
+    quiet, settings = Reporter(Console(file=io.StringIO())), lakes.configuration(source, lake)
+    forget.run(settings, "v-a", None, quiet, lambda removal: True)
+    visitors = {row["anonymous_user_id"] for row in lakes._rows(lake, "clickstream")}
+    assert visitors == {"v-b", "v-c", "v-d"}

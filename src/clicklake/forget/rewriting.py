@@ -28,6 +28,7 @@ from clicklake.lake.privacy import Forgotten, Person
 from clicklake.lake.tables import Rewrite, Staged
 from clicklake.logs.files import compression
 from clicklake.logs.inputs import REPLAYED
+from clicklake.parse.rows import CLICKS
 from clicklake.schemas import CLICKSTREAM, TABLES, Table
 from clicklake.storage import Storage
 
@@ -46,14 +47,12 @@ def stage(draft: StateDraft, forgotten: Forgotten, run_id: str) -> dict[str, int
         for file in lake.manifest.files(table.name):
             content = open_parquet(lake.storage, infos[file.path])
             is_gone = partial(_is_gone, forgotten, partition_values(file.path).get("source"))
-            gone = sum(pc.sum(is_gone(rows)).as_py() for rows in content.iter_batches())
-            if not gone:
+            going = [rows.filter(is_gone(rows)) for rows in content.iter_batches()]
+            if not (gone := sum(map(len, going))):
                 continue
             gone_by_table[table.name] = gone_by_table.get(table.name, 0) + gone
             if table is CLICKSTREAM:
-                clicks += [
-                    rows.filter(is_gone(rows)).select(table.key) for rows in content.iter_batches()
-                ]
+                clicks += [rows.select(CLICKS.names).cast(CLICKS) for rows in going]
             staged = []
             if gone < file.rows:
                 folder = file.path.rpartition("/")[0]

@@ -11,7 +11,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from clicklake.parse import fields
-from clicklake.rules.visits import CodedTexts, Visits, as_table
+from clicklake.parse.rows import CLICKS
+from clicklake.rules.visits import EVENTS, CodedTexts, Rules, Visits, as_table
 from clicklake.schemas import PAGE_STEPS
 
 LEAST = 2  # sessions that took a step, below which it is in no table
@@ -23,16 +24,16 @@ def counted(visits: Visits) -> Iterator[tuple[tuple[int, int], pa.Table]]:
     Texts are dictionaries. A step's code, and a session's with it, are looked up by hash: a sort
     would take three times as long as all of it.
     """
-    at = _steps(visits)
+    months = fields.months(visits.time)
+    at = _steps(visits, months)
     if not len(at):
         return
     pages, count = visits.pages, len(visits.pages.values)
     pairs = pa.array(pages.codes[at - 1] * np.int64(count) + pages.codes[at]).dictionary_encode()
     step, known = pairs.indices.to_numpy(), pairs.dictionary.to_numpy()
     session = np.cumsum(visits.is_first)[at]
-    months = fields.months(visits.time[at])
-    for month in np.unique(months).tolist():
-        here = months == month
+    for month in np.unique(months[at]).tolist():
+        here = months[at] == month
         taken = pc.unique(pa.array(session[here] * len(known) + step[here])).to_numpy()
         sessions = np.bincount(taken % len(known), minlength=len(known))
         held = np.flatnonzero(sessions)
@@ -47,10 +48,16 @@ def counted(visits: Visits) -> Iterator[tuple[tuple[int, int], pa.Table]]:
         yield fields.year_and_month(month), as_table(PAGE_STEPS, columns)
 
 
-def _steps(visits: Visits) -> np.ndarray:
+def of_clicks(clicks: pa.Table, rules: Rules) -> Iterator[tuple[tuple[int, int], pa.Table]]:
+    """The same of all clicks that some visitors have, columns CLICKS."""
+    unknown = pa.nulls(len(clicks), EVENTS.field("started_at").type)
+    columns = [*(clicks[name] for name in CLICKS.names), unknown]
+    return counted(Visits(pa.table(columns, schema=EVENTS), rules))
+
+
+def _steps(visits: Visits, months: np.ndarray) -> np.ndarray:
     """The events that a step leads to, from the event before."""
     counts = visits.own & ~(visits.is_crawler | visits.is_fast)
-    months = fields.months(visits.time)
     pages = visits.pages.codes
     leads = counts[1:] & counts[:-1] & ~visits.is_first[1:]
     leads &= (months[1:] == months[:-1]) & (pages[1:] != pages[:-1])
