@@ -19,6 +19,8 @@ import report
 import visitors
 from measure import Cost, measured
 
+from clicklake.cli.generate import size as bytes_of
+
 ROOT = Path(__file__).resolve().parents[1]
 BENCH = ROOT / "bench"
 AS_OF = "2019-01-31"  # the generated logs are of 2018
@@ -275,11 +277,6 @@ def start(bench: Bench, _size: str) -> None:
 
 def as_dicts(costs: Mapping[str, Sequence[Cost]]) -> dict[str, list[dict[str, float]]]:
     return {name: [cost.as_dict() for cost in each] for name, each in costs.items()}
-
-
-def bytes_of(size: str) -> int:
-    """Of 500MB or 1GB."""
-    return int(float(size[:-2]) * {"MB": 1e6, "GB": 1e9}[size[-2:]])
 
 
 def tree_bytes(folder: Path) -> int:

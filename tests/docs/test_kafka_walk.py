@@ -13,6 +13,7 @@ import pytest
 
 import kafka_broker
 import schema_registry
+import servers
 
 ROOT = Path(__file__).parents[2]
 SECTIONS = re.compile(r"^## Kafka, from nothing\n(.*?)^## Another", re.MULTILINE | re.DOTALL)
@@ -25,7 +26,7 @@ CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 @pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 def test_the_walk_through_prints_what_the_page_shows(tmp_path: Path) -> None:
     [section] = SECTIONS.findall((ROOT / "docs" / "streaming.md").read_text())
-    ports = {str(port): str(kafka_broker._free_port()) for port in (9092, 9093, 8081)}
+    ports = {str(port): str(servers.free_port()) for port in (9092, 9093, 8081)}
     checkout(tmp_path)
     for name, text in FILE.findall(section):
         (tmp_path / name).write_text(on_ports(text, ports))

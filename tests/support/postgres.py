@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import servers
+
 PASSWORD = "a secret of the test"
 
 
@@ -26,12 +28,6 @@ def programs() -> Path:
     return found[-1].parent
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def server(*settings: str) -> Iterator[str]:
     """Run a server; gives its URL. It asks for PASSWORD."""
@@ -42,7 +38,7 @@ def server(*settings: str) -> Iterator[str]:
 def _serve(folder: Path, settings: tuple[str, ...]) -> Iterator[str]:
     # PostgreSQL refuses to run as root.
     user = "nobody" if os.geteuid() == 0 else None
-    port, folder_of_programs = free_port(), programs()
+    port, folder_of_programs = servers.free_port(), programs()
     secret, data = folder / "secret", folder / "data"
     secret.write_text(PASSWORD)
     secret.chmod(0o644)

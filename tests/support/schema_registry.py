@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from clicklake.config import ROOT
-from kafka_broker import _free_port, _java
+from kafka_broker import _java
+from servers import free_port
 
 PROGRAM = ROOT / ".cache" / "registry"
 
@@ -37,7 +38,7 @@ class SchemaRegistry:
     """What it knows lives in memory and ends with it."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}/apis/ccompat/v7"
         self._log = folder / "registry.log"
         folder.mkdir(parents=True, exist_ok=True)

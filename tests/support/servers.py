@@ -57,7 +57,7 @@ def client(url: str) -> Any:
 def server(kind: str) -> Iterator[str]:
     """Start `moto` or `versitygw` on a free port of 127.0.0.1; its address."""
     folder = tempfile.mkdtemp(prefix="torture-s3-")
-    port = _free_port()
+    port = free_port()
     if kind == "versitygw":
         program = versitygw()
         assert program
@@ -85,10 +85,11 @@ def server(kind: str) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def _await(url: str) -> None:

@@ -24,6 +24,7 @@ from clicklake.config.checks import (
     whole,
 )
 
+TIME_FORMATS = ("iso", "unix_s", "unix_ms", "unix_us")
 MOST_COLUMNS = 9999
 DEEPEST = 8  # keys in a path
 
@@ -50,7 +51,7 @@ class Shape:
     columns: int = key(0, whole(0))
     nulls: str = key("")
     comment: str = key("")
-    time_format: str = key("iso", choice("iso", "unix_s", "unix_ms", "unix_us"))
+    time_format: str = key("iso", choice(*TIME_FORMATS))
     zone: str = key("UTC", clock_zone)
     keep_environment: str = key("production")
 
@@ -105,7 +106,7 @@ class PageViews(Shape):
 
 @dataclass(frozen=True)
 class Clickstream(Shape):
-    time_format: str = key("unix_s", choice("iso", "unix_s", "unix_ms", "unix_us"))
+    time_format: str = key("unix_s", choice(*TIME_FORMATS))
     anonymous_user_id: str = _place("anonymous_user_id")
     url: str = _place("url")
     time: str = _place("time")

@@ -2,7 +2,14 @@
 
 from clicklake.lake.commits import Change, Lake
 from clicklake.lake.ledger import Ledger, LedgerFile
-from clicklake.lake.manifest import Definition, LiveFile, Manifest, Month, partition_values
+from clicklake.lake.manifest import (
+    Definition,
+    LiveFile,
+    Manifest,
+    Month,
+    month_of,
+    partition_values,
+)
 from clicklake.lake.places import MANIFEST, RUNS, STAGING, STATE_FOLDER
 from clicklake.lake.snapshot import Snapshot, no_lake, open_snapshot, snapshot
 
@@ -20,6 +27,7 @@ __all__ = [
     "Manifest",
     "Month",
     "Snapshot",
+    "month_of",
     "no_lake",
     "open_snapshot",
     "partition_values",

@@ -47,8 +47,13 @@ class LiveFile:
     @property
     def month(self) -> Month | None:
         """Year and month of a file of a monthly table."""
-        values = partition_values(self.path)
-        return (int(values["year"]), int(values["month"])) if "year" in values else None
+        return month_of(self.path)
+
+
+def month_of(path: str) -> Month | None:
+    """Year and month of the folder that a path is in; None if it is in no month's."""
+    values = partition_values(path)
+    return (int(values["year"]), int(values["month"])) if "year" in values else None
 
 
 def partition_values(path: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from clicklake.lake.manifest import LiveFile, Month, partition_values
+from clicklake.lake.manifest import LiveFile, Month, month_of, partition_values
 from clicklake.lake.parquet import audit_file, read_footer
 from clicklake.lake.places import STAGING
 from clicklake.rules.distinct import with_month
@@ -195,19 +195,14 @@ def parts_by_month(infos: Iterable[FileInfo], target_bytes: int) -> dict[Month, 
     """How many files a month should have, for months with half of that or four times as many."""
     sizes: dict[Month, list[int]] = {}
     for info in infos:
-        sizes.setdefault(month_of(info.path), []).append(info.size)
+        if month := month_of(info.path):
+            sizes.setdefault(month, []).append(info.size)
     wanted = {month: -(-sum(each) // target_bytes) for month, each in sizes.items()}
     return {
         month: wanted[month]
         for month, each in sizes.items()
         if not wanted[month] / 2 <= len(each) <= 4 * wanted[month]
     }
-
-
-def month_of(path: str) -> Month:
-    """The month whose folder a monthly table's file lies in."""
-    values = partition_values(path)
-    return int(values["year"]), int(values["month"])
 
 
 def conformed(rows: DataFrame, table: Table) -> DataFrame:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clicklake import lake
 from clicklake.lake import Snapshot
 from clicklake.schemas import CLICKSTREAM
 from clicklake.storage import arrow_filesystem
@@ -42,10 +42,9 @@ def clicks(snapshot: Snapshot, files: Sequence[str]) -> Any:
 
 def month_of(path: str) -> str:
     """The month of a file's folder, as 2018-04; folder names are not zero-padded."""
-    found = re.search(r"year=(\d+)/month=(\d+)/", path)
-    if not found:
+    if (month := lake.month_of(path)) is None:
         raise ValueError(f"{path} is not below year=/month=")
-    return f"{int(found[1]):04d}-{int(found[2]):02d}"
+    return f"{month[0]:04d}-{month[1]:02d}"
 
 
 @contextmanager

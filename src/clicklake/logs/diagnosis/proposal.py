@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from clicklake.config import SHAPES, Shape
-from clicklake.config.mapping import faults
+from clicklake.config.mapping import TIME_FORMATS, faults
 from clicklake.logs.diagnosis.heads import Head, parsed
 from clicklake.parse import csv, jsonl
 from clicklake.parse.fields import Clock
@@ -52,7 +52,6 @@ _LIKE = {
     "user_id": r"[+-]?\d{1,18}",
     "anonymous_user_id": r"[\w.:-]{2,64}",  # last, as others look like that as well
 }
-_CLOCKS = ("iso", "unix_s", "unix_ms", "unix_us")
 
 
 def proposed(head: Head) -> Shape | None:
@@ -180,7 +179,7 @@ def _clock(values: Sequence[str], head: Head) -> str:
     edges = np.cumsum([0, *map(len, given)], dtype=np.int32)
     column = TextColumn(b"".join(given), edges[:-1], edges[1:])
     first, after = head.time_range
-    for name in _CLOCKS:
+    for name in TIME_FORMATS:
         times = Clock(name).times(column)
         if 2 * int(((times >= first) & (times < after)).sum()) > len(given):
             return name

@@ -18,8 +18,8 @@ from pyspark.sql import functions as F
 
 from clicklake import buckets
 from clicklake.buckets import Buckets, Labelled, Partitioning
-from clicklake.lake import LiveFile, Manifest, Month
-from clicklake.lake.tables import Rewrite, Staged, Tables, month_of
+from clicklake.lake import LiveFile, Manifest, Month, month_of
+from clicklake.lake.tables import Rewrite, Staged, Tables
 from clicklake.parse.rows import CLICKS
 from clicklake.rules import page_steps
 from clicklake.rules.visits import Rules
